@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The only file that knows OpenMP. Work is cut by shape, never by thread count, so results are the same bits for any
+// number of threads: `body` must write disjoint results for disjoint ranges and must not throw.
+#pragma once
+
+#include <omp.h>
+
+#include <cstdint>
+
+#include "base/threads.h"
+
+namespace convcore {
+
+// Below this many floating-point operations (or bytes moved) a call stays on one thread; a fork costs about 1-2 us.
+inline constexpr int64_t kParallelThreshold = 32768;
+
+// True inside a parallel region: nested calls stay on their thread.
+inline bool in_parallel() { return omp_in_parallel() != 0; }
+
+// body(begin, end) over [0, count), in ranges that are multiples of `grain` (the last may be short); ranges go to
+// threads in contiguous runs. cost: operations (or bytes) per unit, against kParallelThreshold.
+template <class Body>
+void parallel_for(int64_t count, int64_t grain, int64_t cost, Body&& body) {
+  if (count <= 0) return;
+  const int64_t chunks = (count + grain - 1) / grain;
+  int64_t threads = num_threads();
+  if (threads > chunks) threads = chunks;
+  if (threads <= 1 || count * cost < kParallelThreshold || in_parallel()) {
+    body(int64_t{0}, count);
+    return;
+  }
+#pragma omp parallel for num_threads(static_cast<int>(threads)) schedule(static, 1)
+  for (int64_t t = 0; t < threads; ++t) {
+    const int64_t begin = chunks * t / threads * grain;
+    const int64_t end = chunks * (t + 1) / threads * grain;
+    const FlushDenormals flush;
+    if (begin < count) body(begin, end < count ? end : count);
+  }
+}
+
+}  // namespace convcore

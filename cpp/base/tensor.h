@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Shapes and tensors: what every op takes and gives.
+//
+// Shapes are PyTorch's: (N, C, H, W), (N, C, L), (N, F). Memory comes in two kinds:
+//  * an *activation* is channels-last: N, H, W, C with C fastest, `pitch` floats from one pixel to the next
+//    (pitch == C unless the tensor is a channel slice of a wider one). Rank 3 has H = 1; rank 2 has H = W = 1.
+//  * a *dense* tensor (parameters, labels, statistics) is row-major in its shape.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <initializer_list>
+#include <ostream>
+#include <string>
+
+#include "base/error.h"
+
+namespace convcore {
+
+inline constexpr int kMaxRank = 6;
+
+class Shape {
+ public:
+  Shape() = default;
+  Shape(std::initializer_list<int64_t> dims) { for (int64_t d : dims) push_back(d); }
+
+  int rank() const { return rank_; }
+  int64_t operator[](int i) const { return dims_[i]; }
+  int64_t& operator[](int i) { return dims_[i]; }
+  void push_back(int64_t d) {
+    require<ShapeError>(rank_ < kMaxRank, "shape", "at most ", kMaxRank, " dimensions are supported");
+    dims_[rank_++] = d;
+  }
+  const int64_t* begin() const { return dims_.data(); }
+  const int64_t* end() const { return dims_.data() + rank_; }
+  // Number of elements; 1 for a scalar. Throws ShapeError for a negative dimension or when 4 * size() overflows 63 bits.
+  int64_t size() const;
+  bool operator==(const Shape& other) const;
+
+ private:
+  std::array<int64_t, kMaxRank> dims_{};
+  int rank_ = 0;
+};
+
+std::ostream& operator<<(std::ostream& out, const Shape& shape);  // (1, 3, 32, 32)
+
+enum class DType : uint8_t { f32, u8, i64 };
+
+constexpr int64_t size_of(DType t) { return t == DType::f32 ? 4 : t == DType::u8 ? 1 : 8; }
+const char* name_of(DType t);
+
+struct TensorSpec {
+  Shape shape;
+  DType dtype = DType::f32;
+};
+
+// A view; owns nothing. data == nullptr means absent (an optional input, a gradient that is not wanted).
+struct Tensor {
+  void* data = nullptr;
+  Shape shape;
+  DType dtype = DType::f32;
+  int64_t pitch = 0;  // activations only: elements from one pixel to the next
+
+  // As an image batch, whatever the rank: (N, C, L) has h = 1, (N, F) has h = w = 1.
+  int64_t n() const { return shape[0]; }
+  int64_t c() const { return shape.rank() > 1 ? shape[1] : 1; }
+  int64_t h() const { return shape.rank() > 3 ? shape[2] : 1; }
+  int64_t w() const { return shape.rank() > 3 ? shape[3] : shape.rank() > 2 ? shape[2] : 1; }
+  int64_t pixels() const { return n() * h() * w(); }
+  bool packed() const { return pitch == c(); }  // no gaps between pixels: n*h*w*c elements in a row
+
+  float* f32() const { return static_cast<float*>(data); }
+  uint8_t* u8() const { return static_cast<uint8_t*>(data); }
+  int64_t* i64() const { return static_cast<int64_t*>(data); }
+  explicit operator bool() const { return data != nullptr; }
+};
+
+}  // namespace convcore

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "bindings/signature.h"
+
+#include <algorithm>
+#include <array>
+
+namespace convcore::bindings {
+namespace {
+
+struct Entry {
+  std::string_view name;
+  Role role = Role::tensor;
+};
+
+struct Signature {
+  std::string_view kind;
+  std::array<Entry, 5> inputs;
+};
+
+constexpr Entry kX{"x"}, kWeight{"weight"}, kBias{"bias"}, kTarget{"target"};
+constexpr Entry kLabels{"labels", Role::labels}, kClassWeight{"weight", Role::constant};
+
+constexpr Signature kSignatures[] = {
+    {"conv2d", {kX, kWeight, kBias}},
+    {"conv_transpose2d", {kX, kWeight, kBias}},
+    {"linear", {kX, kWeight, kBias}},
+    {"col2im", {Entry{"cols"}}},
+    {"batch_norm", {kX, kWeight, kBias, Entry{"running_mean", Role::state}, Entry{"running_var", Role::state}}},
+    {"normalize", {Entry{"x", Role::image}}},
+    {"cross_entropy", {Entry{"logits"}, kLabels, kClassWeight}},
+    {"correct_count", {Entry{"logits"}, kLabels}},
+    {"hinge_loss", {Entry{"scores"}, kLabels}},
+    {"multi_margin_loss", {Entry{"scores"}, kLabels, kClassWeight}},
+    {"mse_loss", {kX, kTarget}},
+    {"l1_loss", {kX, kTarget}},
+    {"huber_loss", {kX, kTarget}},
+    {"bce_with_logits", {kX, kTarget, Entry{"pos_weight", Role::constant}}},
+    {"add", {Entry{"a"}, Entry{"b"}}},
+    {"multiply", {Entry{"a"}, Entry{"b"}}},
+};
+
+}  // namespace
+
+InputRole role_of(std::string_view kind, size_t input) {
+  const auto* found = std::find_if(std::begin(kSignatures), std::end(kSignatures),
+                                   [&](const Signature& s) { return s.kind == kind; });
+  if (found != std::end(kSignatures) && input < found->inputs.size() && !found->inputs[input].name.empty())
+    return {std::string(found->inputs[input].name), found->inputs[input].role};
+  return {input == 0 && kind != "concat" ? "x" : "input " + std::to_string(input), Role::tensor};
+}
+
+}  // namespace convcore::bindings

@@ -1,0 +1,316 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "graph/program.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <mutex>
+#include <utility>
+
+#include "base/threads.h"
+#include "graph/arena.h"
+#include "graph/backward.h"
+#include "graph/layout.h"
+#include "graph/steps.h"
+
+namespace convcore {
+namespace {
+
+constexpr size_t kGradientAlignment = kAlignment / sizeof(float);
+
+// Where data may be null but must not be (null means absent): tensors without elements.
+alignas(kAlignment) std::byte nothing[kAlignment];
+const float kOne = 1;
+
+void* memory_of(const Tensor& t) { return t.data ? t.data : nothing; }
+
+std::vector<std::unique_ptr<Op>> plan_ops(const Graph& graph) {
+  std::vector<std::unique_ptr<Op>> ops;
+  for (const Node& node : graph.nodes()) {
+    ops.push_back(make_op(node.kind, node.attributes));
+    ops.back()->plan(graph.input_specs(node.inputs), graph.training());
+  }
+  return ops;
+}
+
+// Of one pixel or none, and of labels, the pitch means nothing.
+bool has_pitch(const Value& value) { return !value.dense && pixels_of(value.spec.shape) > 1; }
+
+// Throws unless `t` is what was planned for `value`; packed: no gaps between pixels are allowed.
+void check(const char* role, const Value& value, const Tensor& t, bool packed) {
+  const std::string who = std::string(role) + " '" + value.name + "'";
+  const TensorSpec& spec = value.spec;
+  require<ShapeError>(t.shape == spec.shape, who, "must have shape ", spec.shape, ", got ", t.shape);
+  require<TypeError>(t.dtype == spec.dtype, who, "must be ", name_of(spec.dtype), ", got ", name_of(t.dtype));
+  require(t.data || spec.shape.size() == 0, who, "has no memory");
+  const int64_t channels = channels_of(spec.shape);
+  if (has_pitch(value))
+    require(packed ? t.pitch == channels : t.pitch >= channels, who,
+            packed ? "must be packed, with pitch " : "must have a pitch of at least ", channels, ", got ", t.pitch);
+}
+
+}  // namespace
+
+struct Program::State {
+  explicit State(const Graph& g);
+
+  void allocate();
+  void check_tensors(std::span<const Tensor> given_inputs, std::span<const Tensor> given_outputs) const;
+  void start(std::span<const Tensor> given_inputs, std::span<const Tensor> given_outputs);
+  void run_forward(uint64_t seed, uint64_t step, double* seconds);
+  void run_backward(uint64_t seed, uint64_t step);
+  void pack_if_needed(const ForwardStep& step) const;
+
+  const Graph& graph;
+  std::vector<std::unique_ptr<Op>> ops;
+  std::vector<BackwardStep> backward_plan;
+  Layout layout;
+  Steps steps;
+
+  // By caller's position.
+  std::vector<int> inputs, outputs, parameters, buffers;           // value ids
+  std::vector<bool> input_is_dense_somewhere;                      // an op reads it as dense: no gaps allowed
+  std::vector<std::vector<int>> output_regions;
+  std::vector<size_t> gradient_offsets;
+  size_t gradient_size = 0;
+
+  std::vector<Block> blocks;     // of the regions in the arena
+  std::vector<int> block_regions;
+  size_t arena_bytes = 0, packed_bytes = 0;
+  AlignedBuffer arena, packed;
+
+  std::mutex mutex;
+  bool allocated = false, bound = false, stale = true;
+  uint64_t version = 0;
+};
+
+Program::State::State(const Graph& g)
+    : graph(g),
+      ops(plan_ops(g)),
+      backward_plan(g.training() ? plan_backward(g) : std::vector<BackwardStep>{}),
+      layout(plan_layout(g, ops, backward_plan)),
+      steps(g, ops, backward_plan, layout),
+      inputs(g.of_kind(ValueKind::input)),
+      outputs(g.outputs()),
+      parameters(g.of_kind(ValueKind::parameter)),
+      buffers(g.of_kind(ValueKind::buffer)),
+      output_regions(g.outputs().size()) {
+  require(!outputs.empty(), "program", "the graph has no outputs");
+  for (int v : parameters) {
+    gradient_offsets.push_back(gradient_size);
+    const size_t size = static_cast<size_t>(g.values()[v].spec.shape.size());
+    gradient_size += (size + kGradientAlignment - 1) / kGradientAlignment * kGradientAlignment;
+  }
+  for (size_t r = 0; r < layout.regions.size(); ++r) {
+    const Region& region = layout.regions[r];
+    if (region.memory == Memory::output) output_regions[region.index].push_back(static_cast<int>(r));
+    if (region.memory != Memory::arena) continue;
+    blocks.push_back({region.bytes, region.first, region.last});
+    block_regions.push_back(static_cast<int>(r));
+  }
+  arena_bytes = place(blocks);
+  for (const auto& op : ops) packed_bytes += align_up(op->needs().packed);
+
+  std::vector<bool> dense(g.values().size());
+  for (size_t n = 0; n < ops.size(); ++n)
+    for (size_t i = 0; i < g.nodes()[n].inputs.size(); ++i)
+      if (g.nodes()[n].inputs[i] >= 0 && ops[n]->is_dense(static_cast<int>(i))) dense[g.nodes()[n].inputs[i]] = true;
+  for (int v : inputs) input_is_dense_somewhere.push_back(dense[v]);
+}
+
+// Gives every region of the arena, and every call, its memory.
+void Program::State::allocate() {
+  if (allocated) return;
+  arena = AlignedBuffer(arena_bytes);
+  packed = AlignedBuffer(packed_bytes);
+  allocated = true;
+  std::vector<std::byte*> memory(layout.regions.size());
+  for (size_t b = 0; b < blocks.size(); ++b) {
+    memory[block_regions[b]] = arena.data() + blocks[b].offset;
+    steps.set_region(block_regions[b], memory[block_regions[b]]);
+  }
+  std::byte* const workspace = layout.workspace < 0 ? nullptr : memory[layout.workspace];
+  std::byte* next = packed.data();
+  for (size_t n = 0; n < ops.size(); ++n) {
+    OpCall& call = steps.forward[n].call;
+    call.workspace = workspace;
+    call.saved = layout.saved[n] < 0 ? nullptr : memory[layout.saved[n]];
+    call.packed = steps.forward[n].packs ? next : nullptr;
+    next += align_up(ops[n]->needs().packed);
+  }
+  for (BackwardCall& step : steps.backward) {
+    const OpCall& forward = steps.forward[step.node].call;
+    step.call.workspace = forward.workspace;
+    step.call.saved = forward.saved;
+    step.call.packed = forward.packed;
+  }
+}
+
+void Program::State::check_tensors(std::span<const Tensor> given_inputs, std::span<const Tensor> given_outputs) const {
+  require(bound || parameters.size() + buffers.size() == 0, "program", "bind parameters and buffers before running");
+  require(given_inputs.size() == inputs.size(), "program", "takes ", inputs.size(), " inputs, got ",
+          given_inputs.size());
+  require(given_outputs.size() == outputs.size(), "program", "gives ", outputs.size(), " outputs, got memory for ",
+          given_outputs.size());
+  for (size_t i = 0; i < inputs.size(); ++i)
+    check("input", graph.values()[inputs[i]], given_inputs[i], input_is_dense_somewhere[i]);
+  for (size_t i = 0; i < outputs.size(); ++i) check("output", graph.values()[outputs[i]], given_outputs[i], true);
+}
+
+void Program::State::start(std::span<const Tensor> given_inputs, std::span<const Tensor> given_outputs) {
+  check_tensors(given_inputs, given_outputs);
+  allocate();
+  for (size_t i = 0; i < inputs.size(); ++i)
+    steps.set_region(layout.values[inputs[i]].region, memory_of(given_inputs[i]),
+                     has_pitch(graph.values()[inputs[i]]) ? given_inputs[i].pitch : 0);
+  for (size_t i = 0; i < outputs.size(); ++i)
+    for (int region : output_regions[i]) steps.set_region(region, memory_of(given_outputs[i]));
+}
+
+void Program::State::pack_if_needed(const ForwardStep& step) const {
+  if (step.packs && (stale || step.always_packs)) step.op->pack(step.call);
+}
+
+// Random numbers are named by the run and the node. seconds: null, or one per node.
+void Program::State::run_forward(uint64_t seed, uint64_t step, double* seconds) {
+  using Clock = std::chrono::steady_clock;
+  for (size_t n = 0; n < steps.forward.size(); ++n) {
+    ForwardStep& forward = steps.forward[n];
+    const Clock::time_point begin = seconds ? Clock::now() : Clock::time_point{};
+    if (!forward.skip) {
+      forward.call.seed = seed;
+      forward.call.stream = step << 20 | n;
+      pack_if_needed(forward);
+      forward.op->forward(forward.call);
+    }
+    if (seconds) seconds[n] = std::chrono::duration<double>(Clock::now() - begin).count();
+  }
+  for (const Move& copy : steps.copies) copy_pixels(steps.tensors[copy.x], steps.tensors[copy.y]);
+  stale = graph.training();
+}
+
+void Program::State::run_backward(uint64_t seed, uint64_t step) {
+  for (BackwardCall& backward : steps.backward) {
+    if (!backward.skip) {
+      backward.call.seed = seed;
+      backward.call.stream = step << 20 | static_cast<uint64_t>(backward.node);
+      backward.op->backward(backward.call);
+    }
+    for (const Move& addition : backward.additions) add_pixels(steps.tensors[addition.x], steps.tensors[addition.y]);
+  }
+}
+
+Program::Program(Graph graph) : graph_(std::move(graph)), state_(std::make_unique<State>(graph_)) {}
+
+Program::~Program() = default;
+
+void Program::bind(std::span<float* const> parameters, std::span<float* const> buffers, float* gradients) {
+  State& s = *state_;
+  const std::lock_guard lock(s.mutex);
+  const auto check_all = [&](const char* role, std::span<float* const> given, const std::vector<int>& values) {
+    require(given.size() == values.size(), "program", "has ", values.size(), " ", role, "s, got ", given.size());
+    for (size_t i = 0; i < values.size(); ++i)
+      require(given[i] || graph_.values()[values[i]].spec.shape.size() == 0, "program", role, " '",
+              graph_.values()[values[i]].name, "' has no memory");
+  };
+  check_all("parameter", parameters, s.parameters);
+  check_all("buffer", buffers, s.buffers);
+  require(gradients || !graph_.training() || s.gradient_size == 0, "program", "training needs memory for gradients");
+
+  const auto or_nothing = [](float* p) { return p ? static_cast<void*>(p) : nothing; };
+  for (size_t r = 0; r < s.layout.regions.size(); ++r) {
+    const Region& region = s.layout.regions[r];
+    const int id = static_cast<int>(r);
+    if (region.memory == Memory::parameter) s.steps.set_region(id, or_nothing(parameters[region.index]));
+    if (region.memory == Memory::buffer) s.steps.set_region(id, or_nothing(buffers[region.index]));
+    if (region.memory == Memory::gradient)
+      s.steps.set_region(id, or_nothing(gradients ? gradients + s.gradient_offsets[region.index] : nullptr));
+    if (region.memory == Memory::one) s.steps.set_region(id, const_cast<float*>(&kOne));
+  }
+  if (gradients && graph_.training()) std::memset(gradients, 0, s.gradient_size * sizeof(float));
+  s.allocate();
+  s.bound = s.stale = true;
+}
+
+size_t Program::gradient_size() const { return state_->gradient_size; }
+
+size_t Program::gradient_offset(int parameter) const {
+  const auto& offsets = state_->gradient_offsets;
+  require(parameter >= 0 && static_cast<size_t>(parameter) < offsets.size(), "program", "parameter ", parameter,
+          " does not exist, there are ", offsets.size());
+  return offsets[parameter];
+}
+
+void Program::set_version(uint64_t version) {
+  const std::lock_guard lock(state_->mutex);
+  state_->stale = state_->stale || version != state_->version;
+  state_->version = version;
+}
+
+void Program::run(std::span<const Tensor> inputs, std::span<const Tensor> outputs) {
+  const std::lock_guard lock(state_->mutex);
+  const FlushDenormals flush;
+  state_->start(inputs, outputs);
+  state_->run_forward(0, 0, nullptr);
+}
+
+void Program::forward_backward(std::span<const Tensor> inputs, std::span<const Tensor> outputs, uint64_t seed,
+                               uint64_t step) {
+  require(graph_.training(), "program", "forward_backward needs a training graph, this one is for inference");
+  const std::lock_guard lock(state_->mutex);
+  const FlushDenormals flush;
+  state_->start(inputs, outputs);
+  state_->run_forward(seed, step, nullptr);
+  state_->run_backward(seed, step);
+}
+
+std::vector<StepInfo> Program::profile(std::span<const Tensor> inputs, std::span<const Tensor> outputs) {
+  std::vector<StepInfo> infos = steps();
+  std::vector<double> seconds(infos.size());
+  {
+    const std::lock_guard lock(state_->mutex);
+    const FlushDenormals flush;
+    state_->start(inputs, outputs);
+    state_->run_forward(0, 0, seconds.data());
+  }
+  for (size_t i = 0; i < infos.size(); ++i) infos[i].seconds = seconds[i];
+  return infos;
+}
+
+MemoryReport Program::memory() const {
+  const State& s = *state_;
+  const auto bytes = [&](const std::vector<int>& values) {
+    size_t sum = 0;
+    for (int v : values) sum += static_cast<size_t>(graph_.values()[v].spec.shape.size()) * sizeof(float);
+    return sum;
+  };
+  MemoryReport report;
+  report.parameters = bytes(s.parameters);
+  report.buffers = bytes(s.buffers);
+  report.gradients = graph_.training() ? s.gradient_size * sizeof(float) : 0;
+  report.packed = s.packed_bytes;
+  report.arena = s.arena_bytes;
+  report.workspace = s.layout.workspace < 0 ? 0 : align_up(s.layout.regions[s.layout.workspace].bytes);
+  report.activations = report.arena - report.workspace;
+  return report;
+}
+
+std::vector<StepInfo> Program::steps() const {
+  std::vector<StepInfo> infos;
+  std::vector<bool> counted(graph_.values().size());
+  for (size_t n = 0; n < graph_.nodes().size(); ++n) {
+    const Node& node = graph_.nodes()[n];
+    const Op& op = *state_->ops[n];
+    StepInfo info{node.name, node.kind, op.algorithm(), graph_.values()[node.outputs[0]].spec.shape};
+    info.flops = op.flops();
+    for (int v : node.inputs) {
+      if (v < 0 || graph_.values()[v].kind != ValueKind::parameter || counted[v]) continue;
+      counted[v] = true;
+      info.parameters += graph_.values()[v].spec.shape.size();
+    }
+    infos.push_back(std::move(info));
+  }
+  return infos;
+}
+
+}  // namespace convcore

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// How to compute a Graph: ops planned for their shapes, every buffer placed in one arena by its lifetime, a fixed list
+// of steps. Running a Program allocates nothing.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/memory.h"
+#include "graph/graph.h"
+#include "graph/optimizer.h"
+
+namespace convcore {
+
+// Bytes. `arena` is what the plan needs at once: `activations` (live activations, their gradients and saved state) and
+// `workspace`. Outputs of the graph stand in the caller's memory and are not counted.
+struct MemoryReport {
+  size_t parameters = 0, buffers = 0, gradients = 0, packed = 0, activations = 0, workspace = 0, arena = 0;
+  size_t total() const { return parameters + buffers + gradients + packed + arena; }
+};
+
+struct StepInfo {
+  std::string name, kind, algorithm;
+  Shape output;
+  int64_t parameters = 0;  // elements; those of a shared parameter count where it is used first
+  int64_t flops = 0;       // forward
+  double seconds = 0;      // filled by profile()
+};
+
+class Program {
+ public:
+  // training: graph.outputs()[0] is a scalar loss (float32, one element); the Program holds forward and backward.
+  // Throws ShapeError if the loss is not a scalar, ValueError if a parameter cannot reach it.
+  explicit Program(Graph graph);
+  ~Program();
+
+  // Memory of parameters and buffers, in of_kind() order, dense float32; kept by the caller for the Program's life.
+  // gradients: gradient_size() floats, contiguous, each parameter's part at gradient_offset(i); null for inference.
+  // The block is zeroed here, once; later only the parameters' parts are written. Allocates the arena.
+  void bind(std::span<float* const> parameters, std::span<float* const> buffers, float* gradients);
+  size_t gradient_size() const;                 // floats
+  size_t gradient_offset(int parameter) const;  // floats, a multiple of 16
+
+  // Packed weights are renewed when the version differs from the last run's.
+  void set_version(uint64_t version);
+
+  // inputs in of_kind(input) order, with the planned shapes: activations channels-last, labels dense.
+  // outputs: packed memory of the outputs' shapes, written; they overlap neither each other nor the inputs.
+  void run(std::span<const Tensor> inputs, std::span<const Tensor> outputs);
+  // Training: forward and backward; gradients are overwritten. `step` numbers the run, for random ops.
+  void forward_backward(std::span<const Tensor> inputs, std::span<const Tensor> outputs, uint64_t seed, uint64_t step);
+  // As run(), timing each node.
+  std::vector<StepInfo> profile(std::span<const Tensor> inputs, std::span<const Tensor> outputs);
+
+  const Graph& graph() const { return graph_; }
+  MemoryReport memory() const;
+  std::vector<StepInfo> steps() const;
+
+ private:
+  struct State;
+  Graph graph_;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace convcore

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Activations. A new one is a struct with `forward` and `backward`, a name in enum Activation and a line in fill().
+#include "kernels/elementwise.h"
+#include "simd/loop.h"
+#include "simd/math.h"
+
+namespace convcore::CONVCORE_ISA {
+namespace {
+
+// forward: y of x. backward: dx of dy and `from`, which is y or x as the comment says. min and max give their second
+// operand where one is NaN, comparisons with NaN are false: the order of operands keeps NaN, as PyTorch does.
+
+// y = max(0, x);  dx = dy where y > 0
+struct Relu {
+  CC_INLINE Vec forward(Vec x, Vec) { return max(zero(), x); }
+  CC_INLINE Vec backward(Vec dy, Vec y, Vec) { return if_ge(zero(), y, zero(), dy); }
+};
+
+// y = min(6, max(0, x));  dx = dy where 0 < y < 6
+struct Relu6 {
+  CC_INLINE Vec forward(Vec x, Vec) { return min(set1(6.0f), max(zero(), x)); }
+  CC_INLINE Vec backward(Vec dy, Vec y, Vec) {
+    return if_ge(zero(), y, zero(), if_ge(y, set1(6.0f), zero(), dy));
+  }
+};
+
+// y = x where x > 0, else slope x;  dx likewise, from x, or from y if slope >= 0
+struct LeakyRelu {
+  CC_INLINE Vec forward(Vec x, Vec slope) { return if_gt(x, zero(), x, mul(x, slope)); }
+  CC_INLINE Vec backward(Vec dy, Vec from, Vec slope) { return if_gt(from, zero(), dy, mul(dy, slope)); }
+};
+
+// y = 1 / (1 + e^-x);  dx = dy y (1 - y)
+struct Sigmoid {
+  CC_INLINE Vec forward(Vec x, Vec) { return sigmoid(x); }
+  CC_INLINE Vec backward(Vec dy, Vec y, Vec) { return mul(dy, mul(y, sub(set1(1.0f), y))); }
+};
+
+// y = tanh x;  dx = dy (1 - y^2)
+struct Tanh {
+  CC_INLINE Vec forward(Vec x, Vec) { return tanh(x); }
+  CC_INLINE Vec backward(Vec dy, Vec y, Vec) { return mul(dy, sub(set1(1.0f), mul(y, y))); }
+};
+
+// y = x s with s = sigmoid x;  dx = dy s (1 + x (1 - s))
+struct Silu {
+  CC_INLINE Vec forward(Vec x, Vec) { return div(x, add(set1(1.0f), exp(negate(x)))); }
+  CC_INLINE Vec backward(Vec dy, Vec x, Vec) {
+    const Vec s = sigmoid(x), one = set1(1.0f);
+    return mul(dy, mul(s, fma(x, sub(one, s), one)));
+  }
+};
+
+// y = x Phi(x), Phi(x) = (1 + erf(x / sqrt 2)) / 2;  dx = dy (Phi(x) + x phi(x)), phi(x) = e^(-x^2/2) / sqrt(2 pi)
+struct Gelu {
+  CC_INLINE Vec normal_cdf(Vec x) {
+    return mul(set1(0.5f), add(set1(1.0f), erf(mul(x, set1(0.707106781f)))));
+  }
+  CC_INLINE Vec forward(Vec x, Vec) { return mul(x, normal_cdf(x)); }
+  CC_INLINE Vec backward(Vec dy, Vec x, Vec) {
+    const Vec density = mul(exp(mul(mul(x, x), set1(-0.5f))), set1(0.398942280f));
+    return mul(dy, fma(x, density, normal_cdf(x)));
+  }
+};
+
+// y = x (1 + t) / 2 with t = tanh u, u = sqrt(2 / pi) (x + 0.044715 x^3)
+// dx = dy ((1 + t) / 2 + x (1 - t^2) u' / 2),  u' = sqrt(2 / pi) (1 + 3 * 0.044715 x^2)
+struct GeluTanh {
+  CC_INLINE Vec inner(Vec x) {
+    return mul(set1(0.797884561f), fma(mul(mul(x, x), x), set1(0.044715f), x));
+  }
+  CC_INLINE Vec forward(Vec x, Vec) { return mul(mul(set1(0.5f), x), add(set1(1.0f), tanh(inner(x)))); }
+  CC_INLINE Vec backward(Vec dy, Vec x, Vec) {
+    const Vec t = tanh(inner(x)), one = set1(1.0f), half = set1(0.5f);
+    const Vec slope = mul(set1(0.797884561f), fma(mul(x, x), set1(0.134145f), one));
+    const Vec rise = mul(mul(half, x), mul(sub(one, mul(t, t)), slope));
+    return mul(dy, fma(half, add(one, t), rise));
+  }
+};
+
+// y = x relu6(x + 3) / 6;  dx = 0 where x < -3, dy where x > 3, else dy (x / 3 + 1/2)
+struct Hardswish {
+  CC_INLINE Vec forward(Vec x, Vec) {
+    const Vec gate = min(set1(6.0f), max(zero(), add(x, set1(3.0f))));
+    return div(mul(x, gate), set1(6.0f));
+  }
+  CC_INLINE Vec backward(Vec dy, Vec x, Vec) {
+    const Vec three = set1(3.0f), middle = mul(dy, add(div(x, three), set1(0.5f)));
+    return if_ge(negate(three), x, zero(), if_gt(three, x, middle, dy));
+  }
+};
+
+template <class F>
+void forward(int64_t rows, int64_t columns, ConstRows x, Rows y, float slope) {
+  const Vec s = set1(slope);
+  for (int64_t r = 0; r < rows; ++r) {
+    const float* xr = x.data + r * x.pitch;
+    float* yr = y.data + r * y.pitch;
+    for_row(columns, [=](int64_t j, auto part) CC_LAMBDA { store(yr + j, F::forward(load(xr + j, part), s), part); });
+  }
+}
+
+template <class F>
+void backward(int64_t rows, int64_t columns, ConstRows dy, ConstRows from, Rows dx, float slope) {
+  const Vec s = set1(slope);
+  for (int64_t r = 0; r < rows; ++r) {
+    const float* dyr = dy.data + r * dy.pitch;
+    const float* fr = from.data + r * from.pitch;
+    float* dxr = dx.data + r * dx.pitch;
+    for_row(columns, [=](int64_t j, auto part) CC_LAMBDA {
+      store(dxr + j, F::backward(load(dyr + j, part), load(fr + j, part), s), part);
+    });
+  }
+}
+
+template <class F>
+ActivationKernels kernels_of() {
+  return {forward<F>, backward<F>};
+}
+
+}  // namespace
+
+void fill(ActivationKernels* activation) {
+  const auto set = [=](Activation a, ActivationKernels k) { activation[static_cast<int>(a)] = k; };
+  set(Activation::relu, kernels_of<Relu>());
+  set(Activation::relu6, kernels_of<Relu6>());
+  set(Activation::leaky_relu, kernels_of<LeakyRelu>());
+  set(Activation::sigmoid, kernels_of<Sigmoid>());
+  set(Activation::tanh, kernels_of<Tanh>());
+  set(Activation::silu, kernels_of<Silu>());
+  set(Activation::gelu, kernels_of<Gelu>());
+  set(Activation::gelu_tanh, kernels_of<GeluTanh>());
+  set(Activation::hardswish, kernels_of<Hardswish>());
+}
+
+}  // namespace convcore::CONVCORE_ISA

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Add, multiply, sums, scaling, transposition, dropout; and the family's table. Activations, softmax and losses have
+// files of their own.
+#include "kernels/elementwise.h"
+
+#include "simd/loop.h"
+
+namespace convcore::CONVCORE_ISA {
+
+void fill(ActivationKernels* activation);  // activation.cpp
+SoftmaxKernels softmax_kernels();          // softmax.cpp
+void fill(PairLossKernels* pair_loss);     // loss.cpp
+MarginKernels margin_kernels();
+
+namespace {
+
+struct Add {
+  CC_INLINE Vec of(Vec a, Vec b) { return add(a, b); }
+};
+struct Multiply {
+  CC_INLINE Vec of(Vec a, Vec b) { return mul(a, b); }
+};
+
+template <class F>
+void binary(int64_t rows, int64_t columns, ConstRows a, ConstRows b, bool b_scalar, Rows y) {
+  for (int64_t r = 0; r < rows; ++r) {
+    const float* ar = a.data + r * a.pitch;
+    const float* br = b.data + r * b.pitch;
+    float* yr = y.data + r * y.pitch;
+    if (b_scalar) {
+      const Vec value = set1(*br);
+      for_row(columns, [=](int64_t j, auto part) CC_LAMBDA { store(yr + j, F::of(load(ar + j, part), value), part); });
+    } else {
+      for_row(columns, [=](int64_t j, auto part) CC_LAMBDA {
+        store(yr + j, F::of(load(ar + j, part), load(br + j, part)), part);
+      });
+    }
+  }
+}
+
+// Column by column in strips of one vector, so that the sums stay in a register.
+void sum_rows(int64_t rows, int64_t columns, ConstRows a, ConstRows b, bool b_scalar, float* acc) {
+  for_row(columns, [=](int64_t j, auto part) CC_LAMBDA {
+    Vec total = zero();
+    const float* ar = a.data + j;
+    if (!b.data) {
+      for (int64_t r = 0; r < rows; ++r) total = add(total, load(ar + r * a.pitch, part));
+    } else if (b_scalar) {
+      for (int64_t r = 0; r < rows; ++r) total = fma(load(ar + r * a.pitch, part), set1(b.data[r * b.pitch]), total);
+    } else {
+      for (int64_t r = 0; r < rows; ++r)
+        total = fma(load(ar + r * a.pitch, part), load(b.data + r * b.pitch + j, part), total);
+    }
+    store(acc + j, add(load(acc + j, part), total), part);
+  });
+}
+
+double sum_all(int64_t rows, int64_t columns, ConstRows a, ConstRows b, bool b_scalar) {
+  double all = 0;
+  for (int64_t r = 0; r < rows; ++r) {
+    const float* ar = a.data + r * a.pitch;
+    const float* br = b.data ? b.data + r * b.pitch : nullptr;
+    Vec total = zero();
+    for_row(columns, [&](int64_t j, auto part) CC_LAMBDA {
+      const Vec v = load(ar + j, part);
+      total = !br || b_scalar ? add(total, v) : fma(v, load(br + j, part), total);
+    });
+    const float s = sum(total);
+    all += br && b_scalar ? static_cast<double>(s) * *br : s;
+  }
+  return all;
+}
+
+void affine(int64_t rows, int64_t columns, ConstRows x, const float* scale, const float* shift, Rows y) {
+  for (int64_t r = 0; r < rows; ++r) {
+    const float* xr = x.data + r * x.pitch;
+    float* yr = y.data + r * y.pitch;
+    for_row(columns, [=](int64_t j, auto part) CC_LAMBDA {
+      store(yr + j, fma(load(xr + j, part), load(scale + j, part), load(shift + j, part)), part);
+    });
+  }
+}
+
+// The vector contract has no bytes; this loop the compiler vectorises well.
+void affine_u8(int64_t rows, int64_t columns, const uint8_t* x, int64_t x_pitch, const float* __restrict scale,
+               const float* __restrict shift, Rows y) {
+  for (int64_t r = 0; r < rows; ++r) {
+    const uint8_t* __restrict xr = x + r * x_pitch;
+    float* __restrict yr = y.data + r * y.pitch;
+    for (int64_t j = 0; j < columns; ++j) yr[j] = static_cast<float>(xr[j]) * scale[j] + shift[j];
+  }
+}
+
+// In squares that stay in the first-level cache.
+void transpose(int64_t rows, int64_t columns, ConstRows x, Rows y) {
+  constexpr int64_t kSquare = 16;
+  for (int64_t i0 = 0; i0 < rows; i0 += kSquare) {
+    const int64_t i1 = i0 + kSquare < rows ? i0 + kSquare : rows;
+    for (int64_t j0 = 0; j0 < columns; j0 += kSquare) {
+      const int64_t j1 = j0 + kSquare < columns ? j0 + kSquare : columns;
+      for (int64_t j = j0; j < j1; ++j)
+        for (int64_t i = i0; i < i1; ++i) y.data[j * y.pitch + i] = x.data[i * x.pitch + j];
+    }
+  }
+}
+
+// The multipliers of elements 64 b .. 64 b + 63: philox4x32-10 (base/random.h) for 16 counters side by side.
+void dropout_multipliers(int64_t b, const DropoutNumbers& numbers, float* multipliers) {
+  constexpr int kWide = 16;
+  uint32_t c[4][kWide];
+  for (int k = 0; k < kWide; ++k) {
+    const uint64_t counter = static_cast<uint64_t>(b) * kWide + static_cast<uint64_t>(k);
+    c[0][k] = static_cast<uint32_t>(counter);
+    c[1][k] = static_cast<uint32_t>(counter >> 32);
+    c[2][k] = static_cast<uint32_t>(numbers.stream);
+    c[3][k] = static_cast<uint32_t>(numbers.stream >> 32);
+  }
+  uint32_t key0 = static_cast<uint32_t>(numbers.seed), key1 = static_cast<uint32_t>(numbers.seed >> 32);
+  for (int round = 0; round < 10; ++round, key0 += 0x9E3779B9u, key1 += 0xBB67AE85u) {
+    for (int k = 0; k < kWide; ++k) {
+      const uint64_t p0 = uint64_t{0xD2511F53u} * c[0][k], p1 = uint64_t{0xCD9E8D57u} * c[2][k];
+      c[0][k] = static_cast<uint32_t>(p1 >> 32) ^ c[1][k] ^ key0;
+      c[1][k] = static_cast<uint32_t>(p1);
+      c[2][k] = static_cast<uint32_t>(p0 >> 32) ^ c[3][k] ^ key1;
+      c[3][k] = static_cast<uint32_t>(p0);
+    }
+  }
+  for (int w = 0; w < 4; ++w)
+    for (int k = 0; k < kWide; ++k) multipliers[w * kWide + k] = c[w][k] >= numbers.threshold ? numbers.scale : 0.0f;
+}
+
+void dropout(int64_t rows, int64_t columns, ConstRows x, Rows y, int64_t first, const DropoutNumbers& numbers) {
+  constexpr int64_t kBlock = 64;
+  float multipliers[kBlock];
+  int64_t drawn = -1;  // the block that `multipliers` holds
+  for (int64_t r = 0; r < rows; ++r) {
+    const float* xr = x.data + r * x.pitch;
+    float* yr = y.data + r * y.pitch;
+    const int64_t index = first + r * columns;
+    for (int64_t j = 0; j < columns;) {
+      const int64_t block = (index + j) / kBlock, at = (index + j) % kBlock;
+      if (block != drawn) dropout_multipliers(drawn = block, numbers, multipliers);
+      const int64_t n = kBlock - at < columns - j ? kBlock - at : columns - j;
+      for_row(n, [&](int64_t i, auto part) CC_LAMBDA {
+        store(yr + j + i, mul(load(xr + j + i, part), load(multipliers + at + i, part)), part);
+      });
+      j += n;
+    }
+  }
+}
+
+}  // namespace
+
+ElementwiseKernels elementwise_kernels() {
+  ElementwiseKernels k{};
+  fill(k.activation);
+  k.softmax = softmax_kernels();
+  fill(k.pair_loss);
+  k.margin = margin_kernels();
+  k.add = binary<Add>;
+  k.multiply = binary<Multiply>;
+  k.sum_rows = sum_rows;
+  k.sum_all = sum_all;
+  k.affine = affine;
+  k.affine_u8 = affine_u8;
+  k.transpose = transpose;
+  k.dropout = dropout;
+  return k;
+}
+
+}  // namespace convcore::CONVCORE_ISA

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Activations, softmax, add, multiply, losses. Pointers, sizes and pitches only; see table.h.
+//
+// Every kernel works on a block of `rows x columns` elements; a pitch is the distance from one row to the next, 0 for a
+// row that is used again and again. An output may be the very memory of an input of the same shape, never shifted
+// against it. The value of an element does not depend on where a block was cut.
+#pragma once
+
+#include <cstdint>
+
+namespace convcore {
+
+struct ConstRows {
+  const float* data;
+  int64_t pitch;
+};
+
+struct Rows {
+  float* data;
+  int64_t pitch;
+};
+
+enum class Activation { relu, relu6, leaky_relu, sigmoid, tanh, silu, gelu, gelu_tanh, hardswish };
+inline constexpr int kActivations = 9;
+
+// slope: leaky_relu's; others ignore it.
+struct ActivationKernels {
+  void (*forward)(int64_t rows, int64_t columns, ConstRows x, Rows y, float slope);
+  // dx = dy f'. `from` is the output y for relu, relu6, sigmoid and tanh (and will do for leaky_relu with
+  // slope >= 0), the input x for the others (and will do for relu, relu6 and leaky_relu).
+  void (*backward)(int64_t rows, int64_t columns, ConstRows dy, ConstRows from, Rows dx, float slope);
+};
+
+// Per row, over its columns.
+struct SoftmaxKernels {
+  void (*softmax)(int64_t rows, int64_t columns, ConstRows x, Rows y);
+  void (*softmax_backward)(int64_t rows, int64_t columns, ConstRows dy, ConstRows y, Rows dx);
+  void (*log_softmax)(int64_t rows, int64_t columns, ConstRows x, Rows y);
+  void (*log_softmax_backward)(int64_t rows, int64_t columns, ConstRows dy, ConstRows y, Rows dx);
+  // lse[r] = log(sum_j e^x[r][j])
+  void (*log_sum_exp)(int64_t rows, int64_t columns, ConstRows x, float* lse);
+  // sum_j w[j] (lse - x[j]); w null: all 1
+  float (*weighted_nll)(int64_t columns, const float* x, const float* w, float lse);
+  // dx[j] = a e^(x[j] - lse) - b w[j]; w null: all 1
+  void (*cross_entropy_backward)(int64_t columns, const float* x, const float* w, float lse, float a, float b,
+                                 float* dx);
+};
+
+// Sums over pairs (x, t); see ops/regression_loss.h for the formulas.
+struct PairLossKernels {
+  // weight: one per column (null: all 1), bce's pos_weight. delta: huber's.
+  double (*sum)(int64_t rows, int64_t columns, ConstRows x, ConstRows t, const float* weight, float delta);
+  // dx, dt = scale times the derivatives; data == nullptr where not wanted.
+  void (*backward)(int64_t rows, int64_t columns, ConstRows x, ConstRows t, const float* weight, float delta,
+                   float scale, Rows dx, Rows dt);
+};
+
+// z_j = x[j] + shift; term max(0, z_j)^power, power 1 or 2.
+struct MarginKernels {
+  double (*sum)(int64_t columns, const float* x, float shift, int power);
+  // dx[j] = scale times the term's derivative; returns their sum.
+  double (*backward)(int64_t columns, const float* x, float shift, int power, float scale, float* dx);
+};
+
+enum class PairLoss { mse, l1, huber, bce };
+inline constexpr int kPairLosses = 4;
+
+// Which random numbers dropout draws. Element i uses word i / 16 % 4 of philox(seed, stream, i / 64 * 16 + i % 16) and
+// is kept, times scale, where word >= threshold; else it is multiplied by 0.
+struct DropoutNumbers {
+  uint64_t seed, stream;
+  uint32_t threshold;
+  float scale;
+};
+
+struct ElementwiseKernels {
+  ActivationKernels activation[kActivations];
+  SoftmaxKernels softmax;
+  PairLossKernels pair_loss[kPairLosses];
+  MarginKernels margin;
+  // y = a + b, y = a b; b_scalar: b has one column, used for all.
+  void (*add)(int64_t rows, int64_t columns, ConstRows a, ConstRows b, bool b_scalar, Rows y);
+  void (*multiply)(int64_t rows, int64_t columns, ConstRows a, ConstRows b, bool b_scalar, Rows y);
+  // acc[j] += sum_r a[r][j] b[r][j], and the sum over all r and j; b.data == nullptr: sums of a.
+  void (*sum_rows)(int64_t rows, int64_t columns, ConstRows a, ConstRows b, bool b_scalar, float* acc);
+  double (*sum_all)(int64_t rows, int64_t columns, ConstRows a, ConstRows b, bool b_scalar);
+  // y = scale x + shift, one scale and shift per column
+  void (*affine)(int64_t rows, int64_t columns, ConstRows x, const float* scale, const float* shift, Rows y);
+  void (*affine_u8)(int64_t rows, int64_t columns, const uint8_t* x, int64_t x_pitch, const float* scale,
+                    const float* shift, Rows y);
+  // y[j][i] = x[i][j]; x is rows x columns, y columns x rows; they do not overlap.
+  void (*transpose)(int64_t rows, int64_t columns, ConstRows x, Rows y);
+  // Element (r, j) has the index `first` + r * columns + j.
+  void (*dropout)(int64_t rows, int64_t columns, ConstRows x, Rows y, int64_t first, const DropoutNumbers& numbers);
+};
+
+}  // namespace convcore

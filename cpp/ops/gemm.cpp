@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "ops/gemm.h"
+
+#include <algorithm>
+
+#include "base/cpu.h"
+#include "base/memory.h"
+#include "base/parallel.h"
+#include "kernels/table.h"
+#include "ops/direct.h"
+
+namespace convcore {
+namespace {
+
+int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+}  // namespace
+
+Gemm::Gemm(int64_t m, int64_t n, int64_t k) : m_(m), n_(n), k_(k), tile_(choose_tile(n, std::min<int64_t>(k, 256))) {
+  const int64_t l1 = cpu_info().l1d, l2 = cpu_info().l2, mr = tile_.mr, nr = tile_.nr;
+  // An A panel (MR x KC) and the tile of C share L1 with the stream of B; an A block (MC x KC) takes half of L2.
+  const int64_t most_kc = std::max<int64_t>(64, std::min<int64_t>(512, l1 / 2 / 4 / mr));
+  kc_ = std::max<int64_t>(1, ceil_div(k, std::max<int64_t>(1, ceil_div(k, most_kc))));
+  mc_ = std::max(mr, std::min(l2 / 2 / 4 / kc_, ceil_div(m, 2 * std::max<int64_t>(1, ceil_div(m * kc_ * 4, l2)))) / mr * mr);
+  nc_ = std::min(ceil_div(n, nr) * nr, std::max<int64_t>(1, 4096 / nr) * nr);
+}
+
+size_t Gemm::workspace_bytes() const {
+  const int64_t a_rows = ceil_div(std::max<int64_t>(m_, 1), tile_.mr) * tile_.mr;
+  return align_up(a_rows * kc_ * 4) + align_up(nc_ * kc_ * 4);
+}
+
+void Gemm::run(Matrix a, Matrix b, float* c, int64_t c_pitch, bool accumulate, std::byte* workspace) const {
+  const int64_t mr = tile_.mr, nr = tile_.nr;
+  float* a_panels = reinterpret_cast<float*>(workspace);
+  float* b_panels = a_panels + align_up(ceil_div(m_, mr) * mr * kc_ * 4) / 4;
+  if (k_ == 0 && !accumulate)
+    for (int64_t i = 0; i < m_; ++i) std::fill_n(c + i * c_pitch, n_, 0.0f);
+  // Loop over the N dimension, NC columns at a time.
+  for (int64_t jc = 0; jc < n_; jc += nc_) {
+    const int64_t n = std::min(nc_, n_ - jc);
+    // Loop over the K dimension, KC at a time; later passes add to C.
+    for (int64_t pc = 0; pc < k_; pc += kc_) {
+      const int64_t k = std::min(kc_, k_ - pc);
+      parallel_for(ceil_div(n, nr), 1, nr * k * 4, [&](int64_t begin, int64_t end) {
+        pack_panels(b.data + pc * b.row + (jc + begin * nr) * b.col, b.col, b.row, std::min(n, end * nr) - begin * nr, k,
+                    nr, b_panels + begin * nr * k);
+      });
+      parallel_for(ceil_div(m_, mr), 1, mr * k * 4, [&](int64_t begin, int64_t end) {
+        pack_panels(a.data + begin * mr * a.row + pc * a.col, a.row, a.col, std::min(m_, end * mr) - begin * mr, k, mr,
+                    a_panels + begin * mr * k);
+      });
+      // Blocks of MC rows and of columns go to threads; few rows are made up for by splitting columns.
+      const int64_t row_blocks = ceil_div(m_, mc_), panels = ceil_div(n, nr);
+      const int64_t column_blocks = std::clamp<int64_t>(ceil_div(8, row_blocks), 1, panels);
+      parallel_for(row_blocks * column_blocks, 1, 2 * mc_ * n * k / column_blocks, [&](int64_t begin, int64_t end) {
+        const int64_t zero = 0;
+        for (int64_t block = begin; block < end; ++block) {
+          const int64_t ic = block / column_blocks * mc_, m_end = std::min(m_, ic + mc_), part = block % column_blocks;
+          // Loop over NR columns, then MR rows, of the block.
+          for (int64_t jr = panels * part / column_blocks; jr < panels * (part + 1) / column_blocks; ++jr)
+            for (int64_t ir = ic; ir < m_end; ir += mr)
+              tile_.outer(static_cast<int>(std::min(mr, m_end - ir)), static_cast<int>(std::min(nr, n - jr * nr)),
+                          {.a = a_panels + ir * k, .b = b_panels + jr * nr * k, .a_off = &zero, .b_off = &zero,
+                           .segments = 1, .length = k, .a_step = mr, .b_step = nr,
+                           .c = c + ir * c_pitch + jc + jr * nr, .c_pitch = c_pitch,
+                           .accumulate = accumulate || pc > 0});
+        }
+      });
+    }
+  }
+}
+
+void pack_panels(const float* source, int64_t row, int64_t col, int64_t n, int64_t k, int64_t width, float* panels) {
+  for (int64_t first = 0; first < n; first += width, panels += k * width) {
+    const int64_t rows = std::min(width, n - first);
+    const float* s = source + first * row;
+    if (rows < width) std::fill_n(panels, k * width, 0.0f);
+    if (row == 1) {  // panel rows lie together in the source
+      for (int64_t p = 0; p < k; ++p) std::copy_n(s + p * col, rows, panels + p * width);
+      continue;
+    }
+    // Transpose in blocks of 16 so that both sides stay within few cache lines.
+    for (int64_t p0 = 0; p0 < k; p0 += 16) {
+      const int64_t p1 = std::min(k, p0 + 16);
+      for (int64_t j = 0; j < rows; ++j)
+        for (int64_t p = p0; p < p1; ++p) panels[p * width + j] = s[j * row + p * col];
+    }
+  }
+}
+
+}  // namespace convcore

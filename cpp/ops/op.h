@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The one interface of all ops. An Op is made from attributes, planned once for given input shapes, then run many
+// times; running allocates nothing. The functional Python calls and graph Programs both use it.
+//
+//   auto op = make_op("conv2d", {{"stride", std::vector<int64_t>{2, 2}}});
+//   std::vector<TensorSpec> outputs = op->plan({{x}, {w}, {b}}, /*training=*/false);   // checks; throws ShapeError
+//   op->forward(call);                                                              // call: the memory, see below
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/tensor.h"
+#include "ops/attributes.h"
+
+namespace convcore {
+
+// Everything one run touches; the caller owns it all.
+struct OpCall {
+  std::span<const Tensor> inputs;        // as planned; an absent optional input has data == nullptr
+  std::span<const Tensor> outputs;       // backward: only valid if backward_reads_outputs()
+  std::span<const Tensor> grad_outputs;  // backward only
+  std::span<const Tensor> grad_inputs;   // backward only; data == nullptr: not wanted. Overwritten, not added to
+  std::byte* packed = nullptr;           // needs().packed bytes, filled by pack()
+  std::byte* saved = nullptr;            // needs().saved bytes, from forward (training) to backward
+  std::byte* workspace = nullptr;        // max of needs().forward / backward bytes; contents undefined
+  uint64_t seed = 0;                     // random ops: with `stream`, names the random numbers of this run
+  uint64_t stream = 0;
+};
+
+// Bytes, all known once plan() has run.
+struct OpNeeds {
+  size_t packed = 0;    // rearranged parameters; a Program keeps them while the parameters do not change
+  size_t saved = 0;     // forward -> backward (window positions, batch statistics)
+  size_t forward = 0;   // scratch
+  size_t backward = 0;  // scratch
+};
+
+class Op {
+ public:
+  virtual ~Op() = default;
+
+  // Checks the inputs, chooses algorithms, returns the outputs' specs. Throws ShapeError, ValueError, TypeError whose
+  // message begins with kind(). An absent optional input is a spec with rank-0 shape. Zero-size batches are fine.
+  // training: backward will follow, and batch norm / dropout behave as in training.
+  virtual std::vector<TensorSpec> plan(std::span<const TensorSpec> inputs, bool training) = 0;
+
+  virtual std::string_view kind() const = 0;
+  virtual OpNeeds needs() const { return {}; }
+  // Input i is dense (a parameter, labels, statistics) rather than a channels-last activation.
+  virtual bool is_dense(int input) const { return input > 0; }
+  // Output or gradient memory may be the very memory of input 0 (elementwise ops).
+  virtual bool can_run_in_place() const { return false; }
+  virtual bool backward_reads_inputs() const { return true; }
+  virtual bool backward_reads_outputs() const { return false; }
+
+  virtual void pack(const OpCall&) const {}            // parameters -> call.packed; only when needs().packed > 0
+  virtual void forward(const OpCall& call) const = 0;
+  virtual void backward(const OpCall& call) const = 0;  // throws ValueError for ops without gradient
+
+  virtual std::string algorithm() const { return ""; }  // what plan() chose, for summaries and profiles
+  virtual int64_t flops() const { return 0; }           // of forward; a multiply-add counts as 2
+};
+
+// Throws ValueError for an unknown kind or attribute.
+std::unique_ptr<Op> make_op(std::string_view kind, const Attributes& attributes);
+std::vector<std::string> op_kinds();
+
+}  // namespace convcore

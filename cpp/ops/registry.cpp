@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Every op by name. A new op is a file pair and one line here.
+#include <algorithm>
+
+#include "ops/activation.h"
+#include "ops/adaptive_pool.h"
+#include "ops/arithmetic.h"
+#include "ops/avg_pool.h"
+#include "ops/batch_norm.h"
+#include "ops/concat.h"
+#include "ops/conv2d.h"
+#include "ops/conv_transpose2d.h"
+#include "ops/correct_count.h"
+#include "ops/cross_entropy.h"
+#include "ops/dropout.h"
+#include "ops/flatten.h"
+#include "ops/im2col.h"
+#include "ops/linear.h"
+#include "ops/local_response_norm.h"
+#include "ops/margin_loss.h"
+#include "ops/max_pool.h"
+#include "ops/normalize.h"
+#include "ops/op.h"
+#include "ops/regression_loss.h"
+#include "ops/softmax.h"
+
+namespace convcore {
+namespace {
+
+struct Entry {
+  std::string_view kind;
+  std::unique_ptr<Op> (*make)(const Attributes&);
+};
+
+constexpr Entry kOps[] = {
+    {"conv2d", make_conv2d},
+    {"conv_transpose2d", make_conv_transpose2d},
+    {"im2col", make_im2col},
+    {"col2im", make_col2im},
+    {"linear", make_linear},
+    {"flatten", make_flatten},
+    {"max_pool2d", make_max_pool2d},
+    {"max_pool2d_indices", make_max_pool2d_indices},
+    {"avg_pool2d", make_avg_pool2d},
+    {"sum_pool2d", make_sum_pool2d},
+    {"adaptive_avg_pool2d", make_adaptive_avg_pool2d},
+    {"adaptive_max_pool2d", make_adaptive_max_pool2d},
+    {"batch_norm", make_batch_norm},
+    {"local_response_norm", make_local_response_norm},
+    {"dropout", make_dropout},
+    {"concat", make_concat},
+    {"add", make_add},
+    {"multiply", make_multiply},
+    {"normalize", make_normalize},
+    {"relu", make_relu},
+    {"leaky_relu", make_leaky_relu},
+    {"relu6", make_relu6},
+    {"sigmoid", make_sigmoid},
+    {"tanh", make_tanh},
+    {"silu", make_silu},
+    {"gelu", make_gelu},
+    {"hardswish", make_hardswish},
+    {"softmax", make_softmax},
+    {"log_softmax", make_log_softmax},
+    {"cross_entropy", make_cross_entropy},
+    {"hinge_loss", make_hinge_loss},
+    {"multi_margin_loss", make_multi_margin_loss},
+    {"mse_loss", make_mse_loss},
+    {"l1_loss", make_l1_loss},
+    {"huber_loss", make_huber_loss},
+    {"bce_with_logits", make_bce_with_logits},
+    {"correct_count", make_correct_count},
+};
+
+}  // namespace
+
+std::unique_ptr<Op> make_op(std::string_view kind, const Attributes& attributes) {
+  const auto* op = std::find_if(std::begin(kOps), std::end(kOps), [&](const Entry& e) { return e.kind == kind; });
+  require(op != std::end(kOps), "make_op", "unknown op '", kind, "'");
+  return op->make(attributes);
+}
+
+std::vector<std::string> op_kinds() {
+  std::vector<std::string> kinds;
+  for (const Entry& e : kOps) kinds.emplace_back(e.kind);
+  return kinds;
+}
+
+}  // namespace convcore

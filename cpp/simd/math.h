@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// exp, log, log1p, tanh, sigmoid and erf on Vec, to a few units in the last place. Infinities, NaN and arguments of any
+// size give what the C library gives; results below the smallest normal number may be flushed to zero.
+//
+// Range reductions and the polynomials of exp, log and tanh: S. L. Moshier, Cephes Mathematical Library (expf, logf,
+// tanhf). The two polynomials of erf were fitted for this file (weighted minimax, Lawson's algorithm, float64).
+#pragma once
+
+#include "simd/vec.h"
+
+namespace convcore::CONVCORE_ISA {
+
+typedef int VecInts __attribute__((vector_size(sizeof(Vec))));
+typedef unsigned VecBits __attribute__((vector_size(sizeof(Vec))));
+
+// c0 + x (c1 + x (c2 + ...)): coefficients from the constant term up.
+CC_INLINE Vec polynomial(Vec, float c0) { return set1(c0); }
+template <class... Rest>
+CC_INLINE Vec polynomial(Vec x, float c0, Rest... rest) {
+  return fma(x, polynomial(x, rest...), set1(c0));
+}
+
+CC_INLINE Vec negate(Vec x) { return sub(zero(), x); }
+CC_INLINE Vec with_sign_of(Vec magnitude, Vec sign) { return if_gt(zero(), sign, negate(magnitude), magnitude); }
+
+// e^x = 2^k e^r with k = round(x / ln 2), |r| <= ln(2) / 2. The scale goes in two halves, since 2^k itself may overflow.
+CC_INLINE Vec exp(Vec x) {
+  x = max(set1(-104.0f), min(set1(89.0f), x));  // beyond, the result is 0 or inf; NaN, as second operand, passes
+  const Vec k = round(mul(x, set1(1.44269504f)));
+  Vec r = fma(k, set1(-0.693359375f), x);
+  r = fma(k, set1(2.12194440e-4f), r);
+  const Vec p = polynomial(r, 5.0000001201e-1f, 1.6666665459e-1f, 4.1665795894e-2f, 8.3334519073e-3f, 1.3981999507e-3f,
+                           1.9875691500e-4f);
+  const Vec e = add(fma(p, mul(r, r), r), set1(1.0f));
+  const Vec half = round(mul(k, set1(0.5f)));
+  return mul(mul(e, pow2i(half)), pow2i(sub(k, half)));
+}
+
+// ln x = e ln 2 + ln m with x = 2^e m, sqrt(1/2) <= m < sqrt(2).
+CC_INLINE Vec log(Vec x) {
+  const Vec smallest = set1(1.17549435e-38f);
+  const Vec normal = if_gt(smallest, x, mul(x, set1(8388608.0f)), x);
+  const VecInts e = (VecInts)((VecBits)normal - 0x3f3504f3u) >> 23;
+  const Vec m = (Vec)((VecBits)normal - ((VecBits)e << 23));
+  const Vec k = add((Vec)__builtin_convertvector(e, Vec), if_gt(smallest, x, set1(-23.0f), zero()));
+  const Vec f = sub(m, set1(1.0f)), z = mul(f, f);
+  const Vec p = polynomial(f, 3.3333331174e-1f, -2.4999993993e-1f, 2.0000714765e-1f, -1.6668057665e-1f,
+                           1.4249322787e-1f, -1.2420140846e-1f, 1.1676998740e-1f, -1.1514610310e-1f, 7.0376836292e-2f);
+  Vec y = mul(mul(p, f), z);
+  y = fma(k, set1(-2.12194440e-4f), y);
+  y = fma(z, set1(-0.5f), y);
+  y = fma(k, set1(0.693359375f), add(f, y));
+  const Vec infinity = set1(__builtin_inff());
+  y = if_eq(x, infinity, infinity, y);
+  return if_gt(x, zero(), y, if_eq(x, zero(), negate(infinity), set1(__builtin_nanf(""))));
+}
+
+// ln(1 + x) for 0 <= x <= 1: the rounding of u = 1 + x is put back to first order.
+CC_INLINE Vec log1p(Vec x) {
+  const Vec u = add(x, set1(1.0f));
+  return add(log(u), div(sub(x, sub(u, set1(1.0f))), u));
+}
+
+// x P(x^2) near zero; elsewhere tanh|x| = 1 - 2 / (e^2|x| + 1).
+CC_INLINE Vec tanh(Vec x) {
+  const Vec z = mul(x, x), a = abs(x);
+  const Vec p = polynomial(z, -3.33332819422e-1f, 1.33314422036e-1f, -5.37397155531e-2f, 2.06390887954e-2f,
+                           -5.70498872745e-3f);
+  const Vec near = fma(mul(p, z), x, x);
+  const Vec far = sub(set1(1.0f), div(set1(2.0f), add(exp(add(a, a)), set1(1.0f))));
+  return if_gt(set1(0.625f), a, near, with_sign_of(far, x));
+}
+
+// 1 / (1 + e^-x)
+CC_INLINE Vec sigmoid(Vec x) { return div(set1(1.0f), add(set1(1.0f), exp(negate(x)))); }
+
+// x + x P(x^2) for |x| < 0.95; elsewhere erf|x| = 1 - e^(|x| Q(|x|)), which is 1 from |x| = 4 on.
+CC_INLINE Vec erf(Vec x) {
+  const Vec z = mul(x, x), a = min(set1(4.0f), abs(x));
+  const Vec p = polynomial(z, 1.283791363e-1f, -3.761244714e-1f, 1.128132120e-1f, -2.674886957e-2f, 4.967512097e-3f,
+                           -5.862102844e-4f);
+  const Vec q = polynomial(a, -1.128503799f, -6.357535124e-1f, -1.052159369e-1f, 2.286078222e-2f, -3.205923829e-3f,
+                           2.128966007e-4f);
+  const Vec far = sub(set1(1.0f), exp(mul(a, q)));
+  return if_gt(set1(0.95f), a, fma(p, x, x), with_sign_of(far, x));
+}
+
+}  // namespace convcore::CONVCORE_ISA

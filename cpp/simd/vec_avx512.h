@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// 16 floats: AVX-512 F, DQ, BW, VL. Contract: vec.h.
+#pragma once
+
+// GCC 12 takes the intrinsics' deliberate "undefined" operands for uninitialised reads.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
+#include <immintrin.h>
+#pragma GCC diagnostic pop
+
+namespace convcore::CONVCORE_ISA {
+
+using Vec = __m512;
+constexpr int kLanes = 16, kRegisters = 32;
+
+CC_INLINE __mmask16 first_lanes(int n) { return static_cast<__mmask16>((1u << n) - 1u); }
+
+CC_INLINE Vec load(const float* p) { return _mm512_loadu_ps(p); }
+CC_INLINE Vec load_n(const float* p, int n) { return _mm512_maskz_loadu_ps(first_lanes(n), p); }
+CC_INLINE void store(float* p, Vec v) { _mm512_storeu_ps(p, v); }
+CC_INLINE void store_n(float* p, Vec v, int n) { _mm512_mask_storeu_ps(p, first_lanes(n), v); }
+CC_INLINE Vec set1(float x) { return _mm512_set1_ps(x); }
+CC_INLINE Vec zero() { return _mm512_setzero_ps(); }
+CC_INLINE Vec fma(Vec a, Vec b, Vec c) { return _mm512_fmadd_ps(a, b, c); }
+CC_INLINE Vec add(Vec a, Vec b) { return _mm512_add_ps(a, b); }
+CC_INLINE Vec sub(Vec a, Vec b) { return _mm512_sub_ps(a, b); }
+CC_INLINE Vec mul(Vec a, Vec b) { return _mm512_mul_ps(a, b); }
+CC_INLINE Vec div(Vec a, Vec b) { return _mm512_div_ps(a, b); }
+CC_INLINE Vec min(Vec a, Vec b) { return _mm512_min_ps(a, b); }
+CC_INLINE Vec max(Vec a, Vec b) { return _mm512_max_ps(a, b); }
+CC_INLINE Vec sqrt(Vec a) { return _mm512_sqrt_ps(a); }
+CC_INLINE Vec round(Vec a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+CC_INLINE Vec abs(Vec a) { return _mm512_abs_ps(a); }
+CC_INLINE Vec if_gt(Vec a, Vec b, Vec x, Vec y) {
+  return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_GT_OQ), y, x);
+}
+CC_INLINE Vec if_ge(Vec a, Vec b, Vec x, Vec y) {
+  return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_GE_OQ), y, x);
+}
+CC_INLINE Vec if_eq(Vec a, Vec b, Vec x, Vec y) {
+  return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ), y, x);
+}
+CC_INLINE Vec pow2i(Vec v) {
+  const __m512i e = _mm512_add_epi32(_mm512_cvtps_epi32(v), _mm512_set1_epi32(127));
+  return _mm512_castsi512_ps(_mm512_slli_epi32(e, 23));
+}
+CC_INLINE Vec load_u8(const unsigned char* p) {
+  return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
+}
+CC_INLINE void store_u8(unsigned char* p, Vec v) {
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(v)));
+}
+// Halves are added in a fixed order, so the sum is the same bits on every run.
+CC_INLINE float sum(Vec v) { return _mm512_reduce_add_ps(v); }
+CC_INLINE float hmax(Vec v) { return _mm512_reduce_max_ps(v); }
+
+}  // namespace convcore::CONVCORE_ISA

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// 4 floats in the compiler's own vectors (GCC and Clang): SSE2, NEON or plain scalars, whatever the baseline has.
+// Contract: vec.h.
+#pragma once
+
+namespace convcore::CONVCORE_ISA {
+
+typedef float Vec __attribute__((vector_size(16), may_alias));
+typedef int IntVec __attribute__((vector_size(16)));
+constexpr int kLanes = 4, kRegisters = 16;
+
+CC_INLINE Vec load(const float* p) {
+  Vec v;
+  __builtin_memcpy(&v, p, sizeof v);
+  return v;
+}
+CC_INLINE Vec load_n(const float* p, int n) {
+  Vec v = {0, 0, 0, 0};
+  for (int i = 0; i < n; ++i) v[i] = p[i];
+  return v;
+}
+CC_INLINE void store(float* p, Vec v) { __builtin_memcpy(p, &v, sizeof v); }
+CC_INLINE void store_n(float* p, Vec v, int n) {
+  for (int i = 0; i < n; ++i) p[i] = v[i];
+}
+CC_INLINE Vec set1(float x) { return Vec{x, x, x, x}; }
+CC_INLINE Vec zero() { return Vec{0, 0, 0, 0}; }
+CC_INLINE Vec fma(Vec a, Vec b, Vec c) { return a * b + c; }
+CC_INLINE Vec add(Vec a, Vec b) { return a + b; }
+CC_INLINE Vec sub(Vec a, Vec b) { return a - b; }
+CC_INLINE Vec mul(Vec a, Vec b) { return a * b; }
+CC_INLINE Vec div(Vec a, Vec b) { return a / b; }
+CC_INLINE Vec select(IntVec mask, Vec x, Vec y) { return (Vec)((mask & (IntVec)x) | (~mask & (IntVec)y)); }
+CC_INLINE Vec if_gt(Vec a, Vec b, Vec x, Vec y) { return select(a > b, x, y); }
+CC_INLINE Vec if_ge(Vec a, Vec b, Vec x, Vec y) { return select(a >= b, x, y); }
+CC_INLINE Vec if_eq(Vec a, Vec b, Vec x, Vec y) { return select(a == b, x, y); }
+CC_INLINE Vec min(Vec a, Vec b) { return select(a < b, a, b); }
+CC_INLINE Vec max(Vec a, Vec b) { return select(a > b, a, b); }
+CC_INLINE Vec sqrt(Vec a) {
+  for (int i = 0; i < kLanes; ++i) a[i] = __builtin_sqrtf(a[i]);
+  return a;
+}
+CC_INLINE Vec abs(Vec a) { return (Vec)((IntVec)a & 0x7fffffff); }
+// Adding and taking away 1.5 * 2^23 rounds to nearest even for |a| < 2^22; larger values have no fraction that matters.
+CC_INLINE Vec round(Vec a) {
+  const Vec magic = set1(12582912.0f);
+  Vec r = a + magic;
+  __asm__("" : "+m"(r));  // keeps the compiler from folding the pair away
+  return if_gt(set1(4194304.0f), abs(a), r - magic, a);
+}
+CC_INLINE Vec pow2i(Vec v) { return (Vec)((__builtin_convertvector(v, IntVec) + 127) << 23); }
+CC_INLINE Vec load_u8(const unsigned char* p) { return Vec{float(p[0]), float(p[1]), float(p[2]), float(p[3])}; }
+CC_INLINE void store_u8(unsigned char* p, Vec v) {
+  for (int i = 0; i < kLanes; ++i) p[i] = static_cast<unsigned char>(v[i]);
+}
+CC_INLINE float sum(Vec v) { return (v[0] + v[2]) + (v[1] + v[3]); }
+CC_INLINE float hmax(Vec v) {
+  const float a = v[0] > v[2] ? v[0] : v[2], b = v[1] > v[3] ? v[1] : v[3];
+  return a > b ? a : b;
+}
+
+}  // namespace convcore::CONVCORE_ISA

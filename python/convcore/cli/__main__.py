@@ -1,0 +1,5 @@
+"""`python -m convcore.cli`."""
+
+from . import main
+
+main()

@@ -1,0 +1,228 @@
+"""Compiling a model: trace it, let the core plan it, bind it to the model's memory."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from ._core import Program
+from .nn.module import Module, latest_edit, newest_edit
+from .parameter import Variable, clock
+from .symbol import Array, Symbol, Tracer
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    from .parameter import Parameter
+    from .profile import Profile
+
+Spec: TypeAlias = tuple[tuple[int, ...], str]  # shape and dtype ("float32", "uint8", "int64") of an input
+
+_KEPT = 8  # programs per model; the least recently used goes first
+_UINT8 = np.dtype(np.uint8).num
+
+
+@dataclass(frozen=True, slots=True)
+class Traced:
+    """A planned program, and the memory it is to be bound to."""
+
+    program: Program
+    parameters: list[Parameter]
+    buffers: list[Variable]
+    names: list[str]  # of the parameters
+    single: bool  # forward returned a symbol, not a tuple
+
+    def bind(self, gradients: NDArray[np.float32] | None = None) -> None:
+        self.program.bind([p.memory for p in self.parameters], [b.memory for b in self.buffers], gradients)
+
+
+def trace(
+    roots: Mapping[str, object],
+    forward: Callable[..., Any],
+    inputs: Sequence[tuple[str, Spec]],
+    training: bool = False,
+) -> Traced:
+    """Runs forward on symbols of the inputs and plans what came out.
+
+    roots: modules by the prefix of their names ("" for the model); what is no module is passed over.
+    Raises what the ops raise, with the layer's name, and TypeError if forward returns something else than symbols.
+    """
+    tracer = Tracer(training, _names(roots))
+    outputs = forward(*[tracer.input(name, shape, dtype) for name, (shape, dtype) in inputs])
+    single = isinstance(outputs, Symbol)
+    symbols = [outputs] if single else outputs
+    if not isinstance(symbols, (tuple, list)) or not symbols or not all(isinstance(s, Symbol) for s in symbols):
+        who = type(roots.get("", forward)).__name__
+        raise TypeError(f"{who}: forward must return a symbol or a tuple of symbols, got {outputs!r}")
+    tracer.graph.set_outputs([s.value for s in symbols])
+    names = tracer.graph.parameter_names()
+    return Traced(Program(tracer.graph), tracer.parameters, tracer.buffers, names, single)
+
+
+def _names(roots: Mapping[str, object]) -> dict[int, str]:
+    """Of all modules and variables, by identity; the first name of those that have several."""
+    names: dict[int, str] = {}
+    for prefix, root in roots.items():
+        if not isinstance(root, Module):
+            continue
+        for path, module in root.named_modules(prefix):
+            names.setdefault(id(module), path)
+            for name, value in vars(module).items():
+                if isinstance(value, Variable):
+                    names.setdefault(id(value), f"{path}.{name}" if path else name)
+    return names
+
+
+class CompiledProgram:
+    """A model compiled for inference on inputs of one shape. Made by `convcore.compile`.
+
+    It stays bound to the model's parameters: training the model changes what the program computes. Layers added,
+    removed or set differently afterwards are not seen.
+    """
+
+    def __init__(self, model: Module, specs: Sequence[Spec]) -> None:
+        names = ["x"] if len(specs) == 1 else [f"x{i}" for i in range(len(specs))]
+        traced = trace({"": model}, model, list(zip(names, specs, strict=True)))
+        traced.bind()
+        self._program = traced.program
+        self._run = traced.program.run
+        self._single = traced.single
+        self._variables = [*traced.parameters, *traced.buffers]
+        self._seen = -1
+        self._version = 0
+
+    def __call__(self, *inputs: ArrayLike) -> Any:
+        """Arrays of the compiled shapes in; the model's output array (or tuple of arrays) out."""
+        if clock.now != self._seen:
+            self._refresh()
+        outputs = self._run(inputs, self._version)
+        return outputs[0] if self._single else tuple(outputs)
+
+    def _refresh(self) -> None:
+        """Some parameter of the process changed: perhaps one of these."""
+        now = clock.now
+        self._version = max((variable.version for variable in self._variables), default=0)
+        self._seen = now
+
+    @property
+    def memory(self) -> dict[str, int]:
+        """Bytes: parameters, buffers, gradients, packed, activations, workspace, arena, total."""
+        return self._program.memory()
+
+    @property
+    def steps(self) -> list[dict[str, Any]]:
+        """What is run, in order: name, kind, algorithm, output shape, parameters, flops."""
+        return self._program.steps()
+
+    def profile(self, *inputs: ArrayLike) -> Profile:
+        """Runs once and times each step: time, GFLOP/s, % of this machine's peak, bytes, algorithm."""
+        from .profile import Profile
+
+        self(*inputs)
+        return Profile(self._program.profile(inputs))
+
+
+class CompiledBatches:
+    """One `CompiledProgram` per batch size, in `programs`; the input's batch chooses."""
+
+    def __init__(self, programs: Mapping[int, CompiledProgram]) -> None:
+        self.programs = dict(programs)
+
+    def __call__(self, *inputs: ArrayLike) -> Any:
+        batch = np.shape(inputs[0])[:1] if inputs else ()
+        program = self.programs.get(batch[0]) if batch else None
+        if program is None:
+            shape = np.shape(inputs[0]) if inputs else "nothing"
+            raise ValueError(f"program: compiled for batches of {', '.join(map(str, self.programs))}, got {shape}")
+        return program(*inputs)
+
+
+def compile(
+    model: Module, shape: Sequence[Any], *, dtype: str | Sequence[str] = "float32"
+) -> CompiledProgram | CompiledBatches:
+    """Compiles a model for inference: shapes checked, ops fused and planned, memory laid out once.
+
+    shape: of the input, batch included: (1, 3, 224, 224). ((1, 32), 3, 224, 224) compiles for batches of 1 and of 32.
+    A list of shapes is for models of several inputs.
+    dtype: "float32" or "uint8" (images that a Normalize layer takes as they are), or one for each input.
+    Raises ShapeError naming the layer that does not fit.
+    """
+    if not isinstance(model, Module):
+        raise TypeError(f"compile: model must be a Module, got {type(model).__name__}")
+    if not isinstance(shape, Sequence) or isinstance(shape, str) or not shape:
+        raise TypeError(f"compile: shape must be a tuple such as (1, 3, 224, 224), got {shape!r}")
+    shapes = list(shape) if all(isinstance(s, Sequence) for s in shape) else [shape]
+    dtypes = [dtype] * len(shapes) if isinstance(dtype, str) else list(dtype)
+    if len(dtypes) != len(shapes):
+        raise ValueError(f"compile: dtype must be given once or for each of {len(shapes)} inputs, got {dtype!r}")
+    for d in dtypes:
+        if d not in ("float32", "uint8"):
+            raise ValueError(f'compile: dtype must be "float32" or "uint8", got {d!r}')
+    batches = [s[0] for s in shapes if isinstance(s[0], Sequence)]
+    if not batches:
+        return CompiledProgram(model, [_spec(s, d) for s, d in zip(shapes, dtypes, strict=True)])
+    if len(batches) != len(shapes) or any(tuple(b) != tuple(batches[0]) for b in batches):
+        raise ValueError(f"compile: every input must have the same batch sizes, got {shape!r}")
+    return CompiledBatches(
+        {
+            n: CompiledProgram(model, [_spec((n, *s[1:]), d) for s, d in zip(shapes, dtypes, strict=True)])
+            for n in batches[0]
+        }
+    )
+
+
+def _spec(shape: Sequence[Any], dtype: str) -> Spec:
+    if any(isinstance(d, bool) or not isinstance(d, (int, np.integer)) for d in shape):
+        raise TypeError(f"compile: shape must hold ints, got {tuple(shape)!r}")
+    return tuple(int(d) for d in shape), dtype
+
+
+def spec_of(array: Array) -> Spec:
+    """Bytes stay bytes; all else becomes float32 in the core."""
+    return array.shape, "uint8" if array.dtype.num == _UINT8 else "float32"
+
+
+class ProgramCache:
+    """A model's inference programs by input shape: what `model(x)` runs. Safe to call from several threads."""
+
+    def __init__(self, model: Module) -> None:
+        self._model = model
+        self._programs: OrderedDict[Any, CompiledProgram] = OrderedDict()
+        self._lock = threading.Lock()
+        self._seen = latest_edit()
+        self._edit = newest_edit(model)
+
+    def __call__(self, inputs: tuple[Any, ...]) -> Any:
+        if not inputs:
+            raise TypeError(f"{type(self._model).__name__}: expected an array, got nothing")
+        arrays = [x if type(x) is np.ndarray else np.asarray(x) for x in inputs]
+        return self._program(arrays)(*arrays)
+
+    def _program(self, arrays: list[Array]) -> CompiledProgram:
+        key = tuple([(x.shape, x.dtype.num == _UINT8) for x in arrays])
+        with self._lock:
+            if self._seen != latest_edit():
+                self._forget_if_edited()
+            program = self._programs.get(key)
+            if program is not None:
+                self._programs.move_to_end(key)
+                return program
+            program = CompiledProgram(self._model, [spec_of(x) for x in arrays])
+            self._seen, self._edit = latest_edit(), newest_edit(self._model)  # forward may set attributes
+            self._programs[key] = program
+            if len(self._programs) > _KEPT:
+                self._programs.popitem(last=False)
+            return program
+
+    def _forget_if_edited(self) -> None:
+        """Some module of the process was edited: perhaps one of these."""
+        self._seen = latest_edit()
+        edit = newest_edit(self._model)
+        if edit != self._edit:
+            self._edit = edit
+            self._programs.clear()

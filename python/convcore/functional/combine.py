@@ -1,0 +1,147 @@
+"""Layers without memory that are neither windows nor activations: products, sums, joins, reshapes, normalisations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import _core, random
+from ..arguments import integer, number, numbers
+from ..parameter import Variable, clock
+from ..symbol import Array, Operand, Symbol, T
+from .dispatch import apply, arrays
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+
+def linear(x: T, weight: Operand, bias: Operand | None = None) -> T:
+    """x @ weight.T + bias. x: (N, I); weight: (O, I); bias: (O,) or None. Returns (N, O).
+
+    Source: torch.nn.functional.linear.
+    """
+    return apply("linear", {}, x, weight, bias)
+
+
+def flatten(x: T, start_dim: int = 1) -> T:
+    """(N, C, H, W) to (N, C*H*W), in PyTorch's order: channels first, then rows. Source: torch.flatten."""
+    return apply("flatten", {"start_dim": integer("flatten", "start_dim", start_dim)}, x)
+
+
+def add(x: T, other: Operand) -> T:
+    """x + other. Each axis of other (or of x) may be 1 and is then repeated. Also written x + other on symbols."""
+    return apply("add", {}, x, other)
+
+
+def multiply(x: T, other: Operand) -> T:
+    """x * other. Each axis of other (or of x) may be 1 and is then repeated. Also written x * other on symbols."""
+    return apply("multiply", {}, x, other)
+
+
+def concat(xs: Sequence[T], dim: int = 1) -> T:
+    """Joins along the channels. xs: one or more (N, C_i, ...) that agree but for C_i. Returns (N, sum C_i, ...).
+
+    Source: torch.cat.
+    """
+    if isinstance(xs, (str, bytes, Symbol, np.ndarray)) or not isinstance(xs, Sequence):
+        raise TypeError(f"concat: xs must be a list or tuple of arrays, got {type(xs).__name__}")
+    if not xs:
+        raise ValueError("concat: xs must hold at least one array, got none")
+    axis = integer("concat", "dim", dim)
+    if axis != 1:
+        raise ValueError(f"concat: dim must be 1, the channels, got {axis}")
+    return apply("concat", {}, *xs)
+
+
+def normalize(
+    x: T, mean: float | Sequence[float] = 0.0, std: float | Sequence[float] = 1.0, scale: float = 1 / 255
+) -> T:
+    """(x * scale - mean) / std: the first node of a network, which takes the images' bytes.
+
+    x: (N, C, H, W), uint8 or float32; mean, std: one number, or one per channel, in units of x * scale.
+    Source: torchvision.transforms.Normalize after ToTensor.
+    """
+    op = "normalize"
+    attributes = {
+        "scale": number(op, "scale", scale),
+        "mean": numbers(op, "mean", mean),
+        "std": numbers(op, "std", std),
+    }
+    return apply(op, attributes, x)
+
+
+def batch_norm(
+    x: T,
+    running_mean: Operand | None,
+    running_var: Operand | None,
+    weight: Operand | None = None,
+    bias: Operand | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> T:
+    """(x - mean) / sqrt(var + eps) * weight + bias, per channel. x: (N, C, ...); the others (C,) or None.
+
+    training: mean and (biased) variance are the batch's, and the running ones move towards them (the variance
+    unbiased) by `momentum`, in place if they are writable float32 arrays; else mean and variance are the running ones.
+    On symbols the program's mode decides instead.
+    Source: torch.nn.functional.batch_norm; Ioffe and Szegedy, "Batch Normalization".
+    """
+    op = "batch_norm"
+    attributes = {"eps": number(op, "eps", eps), "momentum": number(op, "momentum", momentum)}
+    if isinstance(x, Symbol):
+        if running_mean is None or running_var is None:
+            raise TypeError(f"{op}: running_mean and running_var are needed in a network")
+        return apply(op, attributes, x, weight, bias, running_mean, running_var)
+    if running_mean is None or running_var is None:
+        if not training or running_mean is not running_var:
+            raise TypeError(f"{op}: running_mean and running_var are needed; both may be None in training")
+        channels = np.shape(x)[1] if np.ndim(x) > 1 else 1
+        running_mean, running_var = np.zeros(channels, np.float32), np.ones(channels, np.float32)
+    statistics = [_memory(s) for s in (running_mean, running_var)]
+    inputs = [*arrays([x, weight, bias]), *statistics]
+    y: Any = _core.forward(op, attributes, inputs, bool(training))[0]
+    if training:
+        clock.stamp([s for s in (running_mean, running_var) if isinstance(s, Variable)])
+    return y
+
+
+def _memory(statistics: Any) -> Any:
+    return statistics.memory if isinstance(statistics, Variable) else statistics
+
+
+def local_response_norm(x: T, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> T:
+    """x_c / (k + alpha/size * sum of x^2 over the `size` channels around c) ** beta. x: (N, C, ...).
+
+    Source: torch.nn.functional.local_response_norm; Krizhevsky et al., "ImageNet Classification with Deep CNNs".
+    """
+    op = "local_response_norm"
+    attributes = {
+        "size": integer(op, "size", size),
+        "alpha": number(op, "alpha", alpha),
+        "beta": number(op, "beta", beta),
+        "k": number(op, "k", k),
+    }
+    return apply(op, attributes, x)
+
+
+def dropout(x: T, p: float = 0.5, training: bool = True) -> T:
+    """Zeroes each element with probability p and scales the rest by 1 / (1 - p), in training; else returns x.
+
+    The random numbers follow `manual_seed`. On symbols the program's mode decides.
+    Source: torch.nn.functional.dropout; Srivastava et al., "Dropout".
+    """
+    attributes = {"p": number("dropout", "p", p)}
+    if isinstance(x, Symbol):
+        return apply("dropout", attributes, x)
+    y: Array = _core.forward(
+        "dropout", attributes, arrays([x]), bool(training), random.initial_seed(), random.next_step()
+    )[0]
+    return y
+
+
+def correct_count(logits: T, labels: ArrayLike | Symbol) -> T:
+    """How many rows of logits (N, C) have their largest value at the label (N,). A scalar float32."""
+    return apply("correct_count", {}, logits, labels)

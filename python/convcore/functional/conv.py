@@ -1,0 +1,225 @@
+"""Convolutions and what belongs to them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..arguments import IntOrPair, Padding, integer, padding1d, padding2d, pair, single
+from ..symbol import Array, Operand, T
+from .dispatch import apply, arrays, gradients
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike
+
+Gradients = tuple["Array | None", "Array | None", "Array | None"]
+
+
+def _conv2d(op: str, stride: Any, padding: Any, dilation: Any, groups: Any, algorithm: str) -> dict[str, Any]:
+    return {
+        "stride": pair(op, "stride", stride),
+        "padding": padding2d(op, padding),
+        "dilation": pair(op, "dilation", dilation),
+        "groups": integer(op, "groups", groups),
+        "algorithm": algorithm,
+    }
+
+
+def _conv1d(op: str, stride: Any, padding: Any, dilation: Any, groups: Any, algorithm: str) -> dict[str, Any]:
+    return {
+        "stride": [1, single(op, "stride", stride)],
+        "padding": padding1d(op, padding),
+        "dilation": [1, single(op, "dilation", dilation)],
+        "groups": integer(op, "groups", groups),
+        "algorithm": algorithm,
+    }
+
+
+def conv2d(
+    x: T,
+    weight: Operand,
+    bias: Operand | None = None,
+    stride: IntOrPair = 1,
+    padding: Padding = 0,
+    dilation: IntOrPair = 1,
+    groups: int = 1,
+    *,
+    algorithm: str = "auto",
+) -> T:
+    """2-D cross-correlation: y[n,o,i,j] = bias[o] + sum_{c,u,v} weight[o,c,u,v] x[n,c,i*s+u*d-p,j*s+v*d-p].
+
+    x: (N, C, H, W); weight: (O, C/groups, kH, kW); bias: (O,) or None. Returns (N, O, H', W'), where
+    H' = (H + top + bottom - dilation*(kH-1) - 1) // stride + 1.
+    padding: int | (h, w) | ((top, bottom), (left, right)) | "valid" (none) | "same" (H' = H, needs stride 1; the odd
+    one goes below and right) | "full" (dilation*(k-1) on every side).
+    algorithm: "auto", "direct" or "im2col".
+    Raises ShapeError where shapes do not fit, ValueError for settings out of range, TypeError for wrong types.
+    Source: torch.nn.functional.conv2d.
+    """
+    return apply("conv2d", _conv2d("conv2d", stride, padding, dilation, groups, algorithm), x, weight, bias)
+
+
+def conv2d_backward(
+    grad_output: ArrayLike,
+    x: ArrayLike,
+    weight: ArrayLike,
+    stride: IntOrPair = 1,
+    padding: Padding = 0,
+    dilation: IntOrPair = 1,
+    groups: int = 1,
+    *,
+    output_mask: Sequence[bool] = (True, True, True),
+    algorithm: str = "auto",
+) -> Gradients:
+    """The gradients (dx, dweight, dbias) of `conv2d`; None where output_mask says False.
+
+    grad_output: (N, O, H', W'), the shape of conv2d's result for these x and weight.
+    Source: torch.ops.aten.convolution_backward.
+    """
+    attributes = _conv2d("conv2d", stride, padding, dilation, groups, algorithm)
+    return _backward("conv2d", attributes, grad_output, x, weight, 0, output_mask)
+
+
+def conv1d(
+    x: T,
+    weight: Operand,
+    bias: Operand | None = None,
+    stride: IntOrPair = 1,
+    padding: Padding = 0,
+    dilation: IntOrPair = 1,
+    groups: int = 1,
+    *,
+    algorithm: str = "auto",
+) -> T:
+    """1-D cross-correlation: `conv2d` with H = 1.
+
+    x: (N, C, L); weight: (O, C/groups, k); bias: (O,) or None. Returns (N, O, L').
+    padding: int | (left, right) | "valid" | "same" | "full". Source: torch.nn.functional.conv1d.
+    """
+    return apply("conv2d", _conv1d("conv1d", stride, padding, dilation, groups, algorithm), x, weight, bias)
+
+
+def conv1d_backward(
+    grad_output: ArrayLike,
+    x: ArrayLike,
+    weight: ArrayLike,
+    stride: IntOrPair = 1,
+    padding: Padding = 0,
+    dilation: IntOrPair = 1,
+    groups: int = 1,
+    *,
+    output_mask: Sequence[bool] = (True, True, True),
+    algorithm: str = "auto",
+) -> Gradients:
+    """The gradients (dx, dweight, dbias) of `conv1d`; None where output_mask says False. grad_output: (N, O, L')."""
+    attributes = _conv1d("conv1d", stride, padding, dilation, groups, algorithm)
+    return _backward("conv2d", attributes, grad_output, x, weight, 0, output_mask)
+
+
+def _conv_transpose2d(stride: Any, padding: Any, output_padding: Any, groups: Any, dilation: Any) -> dict[str, Any]:
+    op = "conv_transpose2d"
+    return {
+        "stride": pair(op, "stride", stride),
+        "padding": padding2d(op, padding, names=False),
+        "output_padding": pair(op, "output_padding", output_padding),
+        "dilation": pair(op, "dilation", dilation),
+        "groups": integer(op, "groups", groups),
+    }
+
+
+def conv_transpose2d(
+    x: T,
+    weight: Operand,
+    bias: Operand | None = None,
+    stride: IntOrPair = 1,
+    padding: Padding = 0,
+    output_padding: IntOrPair = 0,
+    groups: int = 1,
+    dilation: IntOrPair = 1,
+) -> T:
+    """The transpose of `conv2d` as a linear map (its gradient for x), often called deconvolution.
+
+    x: (N, C, H, W); weight: (C, O/groups, kH, kW); bias: (O,) or None. Returns (N, O, H', W'), where
+    H' = (H-1)*stride - top - bottom + dilation*(kH-1) + output_padding + 1.
+    padding: int | (h, w) | ((top, bottom), (left, right)). Source: torch.nn.functional.conv_transpose2d.
+    """
+    attributes = _conv_transpose2d(stride, padding, output_padding, groups, dilation)
+    return apply("conv_transpose2d", attributes, x, weight, bias)
+
+
+def conv_transpose2d_backward(
+    grad_output: ArrayLike,
+    x: ArrayLike,
+    weight: ArrayLike,
+    stride: IntOrPair = 1,
+    padding: Padding = 0,
+    output_padding: IntOrPair = 0,
+    groups: int = 1,
+    dilation: IntOrPair = 1,
+    *,
+    output_mask: Sequence[bool] = (True, True, True),
+) -> Gradients:
+    """The gradients (dx, dweight, dbias) of `conv_transpose2d`; None where output_mask says False."""
+    attributes = _conv_transpose2d(stride, padding, output_padding, groups, dilation)
+    return _backward("conv_transpose2d", attributes, grad_output, x, weight, 1, output_mask)
+
+
+def _backward(
+    kind: str,
+    attributes: dict[str, Any],
+    grad_output: ArrayLike,
+    x: ArrayLike,
+    weight: ArrayLike,
+    channel_axis: int,
+    output_mask: Sequence[bool],
+) -> Gradients:
+    """channel_axis: of the weight, where the output channels (per group, unless it is axis 0) stand."""
+    if len(output_mask) != 3:
+        raise ValueError(f"{kind}: output_mask must hold three bools (dx, dweight, dbias), got {output_mask!r}")
+    shape = np.shape(arrays([weight])[0])
+    bias = None
+    if output_mask[2] and len(shape) > channel_axis:
+        groups = attributes["groups"] if channel_axis else 1
+        bias = np.zeros(max(shape[channel_axis] * groups, 0), np.float32)
+    dx, dw, db = gradients(kind, attributes, (x, weight, bias), grad_output, [bool(m) for m in output_mask])
+    return dx, dw, db
+
+
+def _window(op: str, kernel_size: Any, stride: Any, padding: Any, dilation: Any) -> dict[str, Any]:
+    return {
+        "kernel_size": pair(op, "kernel_size", kernel_size),
+        "stride": pair(op, "stride", stride),
+        "padding": padding2d(op, padding, names=False),
+        "dilation": pair(op, "dilation", dilation),
+    }
+
+
+def im2col(
+    x: T, kernel_size: IntOrPair, stride: IntOrPair = 1, padding: Padding = 0, dilation: IntOrPair = 1
+) -> T:
+    """Receptive fields stretched into columns: convolution becomes one matrix product with them.
+
+    x: (N, C, H, W). Returns (N, C*kH*kW, L), L = H'*W' output places: a 227x227x3 image under 11x11 windows of stride 4
+    gives 363 x 3025. Source: torch.nn.functional.unfold; CS231n, "Implementation as Matrix Multiplication".
+    """
+    return apply("im2col", _window("im2col", kernel_size, stride, padding, dilation), x)
+
+
+def col2im(
+    cols: T,
+    output_size: IntOrPair,
+    kernel_size: IntOrPair,
+    stride: IntOrPair = 1,
+    padding: Padding = 0,
+    dilation: IntOrPair = 1,
+) -> T:
+    """The transpose of `im2col`: columns are added up where their receptive fields overlap.
+
+    cols: (N, C*kH*kW, L). Returns (N, C, *output_size). Source: torch.nn.functional.fold.
+    """
+    attributes = _window("col2im", kernel_size, stride, padding, dilation)
+    attributes["output_size"] = pair("col2im", "output_size", output_size)
+    return apply("col2im", attributes, cols)

@@ -1,0 +1,213 @@
+"""Pooling: windows, and whole maps."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+from ..arguments import IntOrPair, pair, single
+from ..symbol import Array, T
+from .dispatch import apply, gradients
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+
+def _flag(op: str, name: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError(f"{op}: {name} must be a bool, got {value!r}")
+    return value
+
+
+def _pool(op: str, kernel_size: Any, stride: Any, padding: Any, ceil_mode: Any, **more: Any) -> dict[str, Any]:
+    return {
+        "kernel_size": pair(op, "kernel_size", kernel_size),
+        "stride": pair(op, "stride", kernel_size if stride is None else stride),
+        "padding": pair(op, "padding", padding),
+        "ceil_mode": _flag(op, "ceil_mode", ceil_mode),
+        **more,
+    }
+
+
+def _row(op: str, name: str, value: Any, first: int) -> list[int]:
+    """A 1-D setting as a 2-D one."""
+    return [first, single(op, name, value)]
+
+
+@overload
+def max_pool2d(
+    x: T,
+    kernel_size: IntOrPair,
+    stride: IntOrPair | None = None,
+    padding: IntOrPair = 0,
+    dilation: IntOrPair = 1,
+    ceil_mode: bool = False,
+    return_indices: Literal[False] = False,
+) -> T: ...
+@overload
+def max_pool2d(
+    x: T,
+    kernel_size: IntOrPair,
+    stride: IntOrPair | None = None,
+    padding: IntOrPair = 0,
+    dilation: IntOrPair = 1,
+    ceil_mode: bool = False,
+    *,
+    return_indices: Literal[True],
+) -> tuple[T, T]: ...
+def max_pool2d(
+    x: T,
+    kernel_size: IntOrPair,
+    stride: IntOrPair | None = None,
+    padding: IntOrPair = 0,
+    dilation: IntOrPair = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> T | tuple[T, T]:
+    """The largest value of each window. x: (N, C, H, W). Returns (N, C, H', W').
+
+    stride: kernel_size by default; smaller strides make windows overlap. padding: at most half the kernel; it never
+    wins. ceil_mode: windows may hang over the far border.
+    return_indices: also the int64 positions h*W + w of the maxima in x's maps, of the result's shape.
+    Source: torch.nn.functional.max_pool2d.
+    """
+    op = "max_pool2d"
+    attributes = _pool(op, kernel_size, stride, padding, ceil_mode, dilation=pair(op, "dilation", dilation))
+    y: T = apply(op, attributes, x)
+    if return_indices:
+        return y, apply("max_pool2d_indices", attributes, x)
+    return y
+
+
+def max_pool2d_backward(
+    grad_output: ArrayLike,
+    x: ArrayLike,
+    kernel_size: IntOrPair,
+    stride: IntOrPair | None = None,
+    padding: IntOrPair = 0,
+    dilation: IntOrPair = 1,
+    ceil_mode: bool = False,
+) -> Array:
+    """The gradient of `max_pool2d` for x: each window's gradient goes to its (first) maximum."""
+    op = "max_pool2d"
+    attributes = _pool(op, kernel_size, stride, padding, ceil_mode, dilation=pair(op, "dilation", dilation))
+    return gradients(op, attributes, (x,), grad_output, (True,))[0]
+
+
+def max_pool1d(
+    x: T,
+    kernel_size: IntOrPair,
+    stride: IntOrPair | None = None,
+    padding: IntOrPair = 0,
+    dilation: IntOrPair = 1,
+    ceil_mode: bool = False,
+) -> T:
+    """`max_pool2d` with H = 1. x: (N, C, L). Returns (N, C, L'). Source: torch.nn.functional.max_pool1d."""
+    op = "max_pool1d"
+    kernel = _row(op, "kernel_size", kernel_size, 1)
+    step = kernel if stride is None else _row(op, "stride", stride, 1)
+    attributes = _pool(op, kernel, step, _row(op, "padding", padding, 0), ceil_mode)
+    return apply("max_pool2d", {**attributes, "dilation": _row(op, "dilation", dilation, 1)}, x)
+
+
+def avg_pool2d(
+    x: T,
+    kernel_size: IntOrPair,
+    stride: IntOrPair | None = None,
+    padding: IntOrPair = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+) -> T:
+    """The mean of each window. x: (N, C, H, W). Returns (N, C, H', W').
+
+    count_include_pad: padded zeros count in the divisor. Source: torch.nn.functional.avg_pool2d.
+    """
+    op = "avg_pool2d"
+    count = _flag(op, "count_include_pad", count_include_pad)
+    return apply(op, _pool(op, kernel_size, stride, padding, ceil_mode, count_include_pad=count), x)
+
+
+def avg_pool2d_backward(
+    grad_output: ArrayLike,
+    x: ArrayLike,
+    kernel_size: IntOrPair,
+    stride: IntOrPair | None = None,
+    padding: IntOrPair = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+) -> Array:
+    """The gradient of `avg_pool2d` for x: each window's gradient is spread evenly over it."""
+    op = "avg_pool2d"
+    count = _flag(op, "count_include_pad", count_include_pad)
+    attributes = _pool(op, kernel_size, stride, padding, ceil_mode, count_include_pad=count)
+    return gradients(op, attributes, (x,), grad_output, (True,))[0]
+
+
+def avg_pool1d(
+    x: T,
+    kernel_size: IntOrPair,
+    stride: IntOrPair | None = None,
+    padding: IntOrPair = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+) -> T:
+    """`avg_pool2d` with H = 1. x: (N, C, L). Returns (N, C, L'). Source: torch.nn.functional.avg_pool1d."""
+    op = "avg_pool1d"
+    kernel = _row(op, "kernel_size", kernel_size, 1)
+    step = kernel if stride is None else _row(op, "stride", stride, 1)
+    attributes = _pool(op, kernel, step, _row(op, "padding", padding, 0), ceil_mode)
+    attributes["count_include_pad"] = _flag(op, "count_include_pad", count_include_pad)
+    return apply("avg_pool2d", attributes, x)
+
+
+def sum_pool2d(
+    x: T,
+    kernel_size: IntOrPair,
+    stride: IntOrPair | None = None,
+    padding: IntOrPair = 0,
+    ceil_mode: bool = False,
+) -> T:
+    """The sum of each window. x: (N, C, H, W). Returns (N, C, H', W'). As torch's lp_pool2d of power 1 for x >= 0."""
+    return apply("sum_pool2d", _pool("sum_pool2d", kernel_size, stride, padding, ceil_mode), x)
+
+
+def sum_pool2d_backward(
+    grad_output: ArrayLike,
+    x: ArrayLike,
+    kernel_size: IntOrPair,
+    stride: IntOrPair | None = None,
+    padding: IntOrPair = 0,
+    ceil_mode: bool = False,
+) -> Array:
+    """The gradient of `sum_pool2d` for x."""
+    attributes = _pool("sum_pool2d", kernel_size, stride, padding, ceil_mode)
+    return gradients("sum_pool2d", attributes, (x,), grad_output, (True,))[0]
+
+
+def adaptive_avg_pool2d(x: T, output_size: IntOrPair) -> T:
+    """The means of output_size windows that cover the map evenly. x: (N, C, H, W). Returns (N, C, *output_size).
+
+    Source: torch.nn.functional.adaptive_avg_pool2d.
+    """
+    return apply("adaptive_avg_pool2d", _adaptive("adaptive_avg_pool2d", output_size), x)
+
+
+def adaptive_max_pool2d(x: T, output_size: IntOrPair) -> T:
+    """The maxima of output_size windows that cover the map evenly. x: (N, C, H, W). Returns (N, C, *output_size).
+
+    Source: torch.nn.functional.adaptive_max_pool2d.
+    """
+    return apply("adaptive_max_pool2d", _adaptive("adaptive_max_pool2d", output_size), x)
+
+
+def _adaptive(op: str, output_size: Any) -> dict[str, Any]:
+    return {"output_size": pair(op, "output_size", output_size)}
+
+
+def global_avg_pool2d(x: T) -> T:
+    """The mean of each map. x: (N, C, H, W). Returns (N, C, 1, 1)."""
+    return adaptive_avg_pool2d(x, 1)
+
+
+def global_max_pool2d(x: T) -> T:
+    """The maximum of each map. x: (N, C, H, W). Returns (N, C, 1, 1)."""
+    return adaptive_max_pool2d(x, 1)

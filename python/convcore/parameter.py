@@ -1,0 +1,123 @@
+"""Trained and kept arrays: what layers hold and programs are bound to.
+
+A parameter's memory never moves, so that compiled programs can hold on to it. Its version tells them when to renew
+what they derived from it (packed weights).
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import ArrayLike, DTypeLike
+
+_lock = threading.Lock()
+
+
+class Clock:
+    """Counts the changes to all parameters of the process: an unchanged clock means unchanged parameters."""
+
+    __slots__ = ("now",)
+
+    def __init__(self) -> None:
+        self.now = 0
+
+    def stamp(self, variables: Iterable[Variable]) -> None:
+        """Gives the variables, just changed, one new version."""
+        with _lock:
+            version = self.now + 1
+            for variable in variables:
+                variable.version = version
+            self.now = version
+
+
+clock = Clock()
+
+
+class Variable:
+    """A float32 C-contiguous array with a version. Base of `Parameter` and `Buffer`."""
+
+    __slots__ = ("__weakref__", "_array", "version")
+
+    def __init__(self, data: ArrayLike) -> None:
+        self._array: NDArray[np.float32] = np.array(data, dtype=np.float32, order="C")
+        self.version = 0
+        clock.stamp((self,))
+
+    @property
+    def data(self) -> NDArray[np.float32]:
+        """A read-only view. Assigning copies the values (of the same shape) into the memory in place."""
+        view = self._array.view()
+        view.flags.writeable = False
+        return view
+
+    @data.setter
+    def data(self, values: ArrayLike) -> None:
+        array = np.asarray(values)
+        if array.shape != self._array.shape:
+            raise ValueError(f"{type(self).__name__.lower()}: data must have shape {self.shape}, got {array.shape}")
+        self._array[...] = array
+        clock.stamp((self,))
+
+    @property
+    def memory(self) -> NDArray[np.float32]:
+        """The writable memory, for programs; whoever writes calls `clock.stamp`."""
+        return self._array
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self._array.shape
+
+    @property
+    def ndim(self) -> int:
+        return self._array.ndim
+
+    @property
+    def size(self) -> int:
+        return self._array.size
+
+    @property
+    def dtype(self) -> np.dtype[np.float32]:
+        return self._array.dtype
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
+        if copy:
+            return np.array(self.data, dtype=dtype)
+        return np.asarray(self.data, dtype=dtype)
+
+    def __len__(self) -> int:
+        return len(self._array)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self._array,)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(shape={self.shape})"
+
+
+class Parameter(Variable):
+    """An array that training changes.
+
+    requires_grad: False freezes it: training programs made from then on treat it as a constant.
+    """
+
+    __slots__ = ("requires_grad",)
+
+    def __init__(self, data: ArrayLike, requires_grad: bool = True) -> None:
+        super().__init__(data)
+        self.requires_grad = requires_grad
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self._array, self.requires_grad)
+
+
+class Buffer(Variable):
+    """An array that is saved with the model but has no gradient: running statistics, class weights."""
+
+    __slots__ = ()

@@ -1,0 +1,161 @@
+"""Symbols and the tracer: how `forward` becomes a graph.
+
+Tracing runs a model's `forward` once with symbols in place of arrays. Every functional call that meets a symbol adds a
+node to the symbol's graph, named after the layer that is running.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ._core import Graph
+from .parameter import Buffer, Parameter, Variable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from ._core import Attributes
+
+Array: TypeAlias = NDArray[Any]
+
+
+class Symbol:
+    """Stands for an array that a program will compute. It has a shape and can be given to `convcore.functional`."""
+
+    __slots__ = ("dtype", "shape", "tracer", "value")
+
+    # NumPy's operators give way, so that `array + symbol` reaches __radd__.
+    __array_ufunc__ = None
+
+    def __init__(self, tracer: Tracer, value: int) -> None:
+        self.tracer = tracer
+        self.value = value
+        self.shape = tuple(tracer.graph.shape(value))
+        self.dtype = tracer.graph.dtype(value)
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    def __add__(self, other: Operand) -> Symbol:
+        return self.tracer.emit("add", {}, (self, other))
+
+    def __radd__(self, other: Operand) -> Symbol:
+        return self.tracer.emit("add", {}, (other, self))
+
+    def __mul__(self, other: Operand) -> Symbol:
+        return self.tracer.emit("multiply", {}, (self, other))
+
+    def __rmul__(self, other: Operand) -> Symbol:
+        return self.tracer.emit("multiply", {}, (other, self))
+
+    def _refuse(self, *_: object, **__: object) -> NoReturn:
+        raise TypeError(
+            f"{self!r} has no values yet: forward is traced once, with symbols; compute with convcore.functional, "
+            "+ and *, and branch on .shape only"
+        )
+
+    __array__ = __bool__ = __float__ = __int__ = __len__ = __iter__ = __getitem__ = _refuse
+
+    def __repr__(self) -> str:
+        return f"Symbol(shape={self.shape}, dtype={self.dtype})"
+
+
+Operand: TypeAlias = Symbol | Variable | ArrayLike
+T = TypeVar("T", Symbol, Array)  # what goes in comes out: symbols while tracing, arrays else
+
+
+class Tracer:
+    """Fills a graph. Knows the layers' and parameters' names, and which layer is running.
+
+    training: the graph's mode; batch norm and dropout follow it.
+    names: of modules and variables, by identity.
+    After tracing, `parameters` and `buffers` hold the memory to bind, in the graph's order.
+    """
+
+    def __init__(self, training: bool, names: Mapping[int, str]) -> None:
+        self.graph = Graph(training)
+        self.training = training
+        self.parameters: list[Parameter] = []
+        self.buffers: list[Variable] = []
+        self._names = names
+        self._path: list[tuple[str, bool]] = [("", False)]
+        self._used: Counter[str] = Counter()
+        self._ids: dict[int, int] = {}
+        self._floats: dict[int, Symbol] = {}
+
+    def input(self, name: str, shape: Sequence[int], dtype: str) -> Symbol:
+        return Symbol(self, self.graph.add_input(name, shape, dtype))
+
+    @contextmanager
+    def layer(self, module: object, is_leaf: bool) -> Iterator[None]:
+        """While open, nodes carry the module's name."""
+        name = self._names.get(id(module))
+        self._path.append(self._path[-1] if name is None else (name, is_leaf))
+        try:
+            yield
+        finally:
+            self._path.pop()
+
+    def emit(self, kind: str, attributes: Attributes, inputs: Sequence[Operand | None]) -> Symbol:
+        """Adds a node and returns its first output."""
+        name = self._node_name(kind)
+        values = [self._value(kind, x) for x in inputs]
+        return Symbol(self, self.graph.add_node(kind, name, attributes, values))
+
+    def _node_name(self, kind: str) -> str:
+        path, is_leaf = self._path[-1]
+        name = path if path and is_leaf else f"{path}.{kind}" if path else kind
+        self._used[name] += 1
+        return name if self._used[name] == 1 else f"{name}_{self._used[name]}"
+
+    def _value(self, kind: str, x: Operand | None) -> int:
+        if x is None:
+            return -1
+        if isinstance(x, Symbol):
+            if x.tracer is not self:
+                raise ValueError(f"{kind}: got a symbol of another trace; keep no symbols between calls of forward")
+            return self._as_float(x).value if x.dtype == "uint8" and kind != "normalize" else x.value
+        if isinstance(x, Variable):
+            return self._variable(x)
+        return self._constant(kind, x)
+
+    def _as_float(self, x: Symbol) -> Symbol:
+        """uint8 images are widened by one node where the model has no Normalize."""
+        if x.value not in self._floats:
+            self._floats[x.value] = self.emit("normalize", {"scale": 1.0, "mean": [0.0], "std": [1.0]}, (x,))
+        return self._floats[x.value]
+
+    def _variable(self, variable: Variable) -> int:
+        known = self._ids.get(id(variable))
+        if known is not None:
+            return known
+        name = self._names.get(id(variable))
+        if name is None:
+            raise ValueError(
+                f"{self._path[-1][0] or 'model'}: {variable!r} does not belong to the model; assign layers and "
+                "parameters as attributes of a Module, and keep lists of layers in nn.ModuleList"
+            )
+        if isinstance(variable, Parameter) and (variable.requires_grad or not self.training):
+            value = self.graph.add_parameter(name, variable.shape)
+            self.parameters.append(variable)
+        else:
+            value = self.graph.add_buffer(name, variable.shape)
+            self.buffers.append(variable)
+        self._ids[id(variable)] = value
+        return value
+
+    def _constant(self, kind: str, x: ArrayLike) -> int:
+        array = np.asarray(x)
+        if array.dtype.kind not in "biuf":
+            raise TypeError(f"{kind}: expected a symbol, a parameter or an array of numbers, got {type(x).__name__}")
+        if array.ndim == 0:
+            array = array.reshape(1, 1)
+        buffer = Buffer(array)
+        self.buffers.append(buffer)
+        return self.graph.add_buffer(f"constant.{len(self.buffers)}", buffer.shape)

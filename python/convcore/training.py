@@ -1,0 +1,104 @@
+"""Training programs: a model and its loss, compiled for each shape of batch, sharing one block of gradients."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from .compiled import Spec, Traced, spec_of, trace
+from .parameter import Parameter, Variable, clock
+from .symbol import Array, Symbol
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from .nn.module import Module
+
+LossFunction: TypeAlias = Callable[[Any, Any], Any]  # (output, target) symbols to a scalar symbol
+
+_KEPT = 8
+
+
+class BatchPrograms:
+    """Programs of one model and one loss by the shapes of the batch; the eight last used are kept.
+
+    Each gives the loss, and the number of right answers where targets are labels and outputs (N, C).
+    training: with backward passes. All programs then train the same parameters, named `names`, and write their
+    gradients into the same block.
+    """
+
+    def __init__(self, model: Module, loss: LossFunction, training: bool) -> None:
+        self.model = model
+        self.loss = loss
+        self.training = training
+        self.names: list[str] = []
+        self.parameters: list[Parameter] = []
+        self.gradients: list[NDArray[np.float32]] = []  # one view per parameter
+        self._block: NDArray[np.float32] | None = None
+        self._programs: OrderedDict[Any, Traced] = OrderedDict()
+
+    def prepare(self, x: Any, y: Any) -> tuple[Traced, tuple[Any, ...]]:
+        """The program for a batch, and its inputs. x: an array, or a tuple of arrays; y: an array."""
+        arrays = [np.asarray(a) for a in x] if isinstance(x, tuple) else [np.asarray(x)]
+        target = np.asarray(y)
+        specs = [spec_of(a) for a in arrays]
+        target_spec = (target.shape, self._target_dtype(target))
+        key = (*specs, target_spec)
+        traced = self._programs.get(key)
+        if traced is None:
+            traced = self._build(specs, target_spec)
+            self._programs[key] = traced
+            if len(self._programs) > _KEPT:
+                self._programs.popitem(last=False)
+        else:
+            self._programs.move_to_end(key)
+        return traced, (*arrays, target)
+
+    def _target_dtype(self, target: Array) -> str:
+        declared = getattr(self.loss, "target_dtype", None)
+        if declared is not None:
+            return str(declared)
+        return "int64" if target.dtype.kind in "iu" else "float32"
+
+    def _build(self, specs: Sequence[Spec], target: Spec) -> Traced:
+        def forward(*symbols: Symbol) -> list[Symbol]:
+            *inputs, labels = symbols
+            output = self.model(*inputs)
+            value = self.loss(output, labels)
+            if not isinstance(value, Symbol):
+                raise TypeError(f"loss: must return a symbol made by convcore.functional, got {type(value).__name__}")
+            if labels.dtype == "int64" and labels.ndim == 1 and isinstance(output, Symbol) and output.ndim == 2:
+                return [value, output.tracer.emit("correct_count", {}, (output, labels))]
+            return [value]
+
+        names = ["x"] if len(specs) == 1 else [f"x{i}" for i in range(len(specs))]
+        inputs = [*zip(names, specs, strict=True), ("y", target)]
+        traced = trace({"": self.model, "loss": self.loss}, forward, inputs, self.training)
+        if self.training:
+            self._share(traced)
+        traced.bind(self._block)
+        return traced
+
+    def _share(self, traced: Traced) -> None:
+        if self._block is None:
+            if not traced.parameters:
+                raise ValueError("training: the model has no parameters to train")
+            program = traced.program
+            self.names, self.parameters = traced.names, traced.parameters
+            self._block = np.zeros(program.gradient_size, np.float32)
+            for i, parameter in enumerate(traced.parameters):
+                offset = program.gradient_offset(i)
+                self.gradients.append(self._block[offset : offset + parameter.size].reshape(parameter.shape))
+        elif [id(p) for p in traced.parameters] != [id(p) for p in self.parameters]:
+            raise ValueError(
+                "training: the model's parameters (or which of them require gradients) changed since training began; "
+                "make a new Trainer"
+            )
+
+    def written(self, traced: Traced, updated: bool = True) -> None:
+        """Says that a training run wrote running statistics, and parameters if an update followed."""
+        variables: list[Variable] = [*traced.buffers]
+        clock.stamp([*self.parameters, *variables] if updated else variables)

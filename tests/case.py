@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""One call of an op, with inputs that are the same at every run."""
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from reference import Array
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One call of an op. shapes: of its inputs; None: an absent optional input."""
+
+    kind: str
+    shapes: tuple[Shape | None, ...]
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    classes: int = 0  # > 0: input 1 holds labels below it
+    dtype: str = "float32"  # of input 0
+    scale: float = 1.0
+    offset: float = 0.0
+
+    @property
+    def id(self) -> str:
+        shapes = "-".join("none" if s is None else "x".join(map(str, s)) or "scalar" for s in self.shapes)
+        words = (f"{k}={','.join(map(str, v)) if isinstance(v, list) else v}" for k, v in self.attributes.items())
+        offset = [f"offset={self.offset:g}"] if self.offset else []
+        return " ".join([shapes, *words, *offset, *([] if self.dtype == "float32" else [self.dtype])])
+
+    def rng(self) -> np.random.Generator:
+        return np.random.default_rng(zlib.crc32(f"{self.kind} {self.id}".encode()))
+
+    def inputs(self) -> list[Array | None]:
+        """float32 inputs, normal around `offset`; the same ones at every call."""
+        rng = self.rng()
+        made: list[Array | None] = []
+        for i, shape in enumerate(self.shapes):
+            if shape is None:
+                made.append(None)
+            elif self.classes and i == 1:
+                made.append(rng.integers(0, self.classes, shape))
+            elif i == 0 and self.dtype == "uint8":
+                made.append(rng.integers(0, 256, shape).astype(np.uint8))
+            else:
+                values = rng.standard_normal(shape) * self.scale + (self.offset if i == 0 else 0)
+                positive = self.kind == "batch_norm" and i == 4  # a variance
+                made.append(np.asarray(np.abs(values) + 0.1 if positive else values, np.float32))
+        return made

@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The register tiles of every table and every shape against a double loop: all row and column counts, tails of every
+// operand next to a guard page.
+#include <doctest/doctest.h>
+
+#include <cfloat>
+#include <cmath>
+#include <limits>
+#include <random>
+#include <vector>
+
+#include "guard.h"
+#include "kernels/table.h"
+
+namespace convcore {
+namespace {
+
+using testing::Guarded;
+
+constexpr float kInf = std::numeric_limits<float>::infinity();
+constexpr float kSentinel = -12345.0f;
+
+struct Length {
+  int segments, length;
+};
+constexpr Length kLengths[] = {{0, 3}, {1, 0}, {1, 1}, {3, 1}, {2, 5}, {9, 4}, {1, 37}};
+
+struct Epilogue {
+  bool bias, accumulate;
+  float lower, upper;
+};
+constexpr Epilogue kEpilogues[] = {
+    {false, false, -kInf, kInf}, {true, false, 0, kInf}, {true, true, -kInf, kInf}, {false, true, 0, 6}};
+
+void fill(const Guarded<float>& memory, std::mt19937& random) {
+  std::uniform_real_distribution<float> uniform(-1, 1);
+  for (size_t i = 0; i < memory.size(); ++i) memory[i] = uniform(random);
+}
+
+// |computed - exact| <= eps * (terms + 2) * sum of |products|, for a sum in any order.
+bool close(double got, double expected, double magnitude, int64_t terms) {
+  return std::abs(got - expected) <= FLT_EPSILON * (static_cast<double>(terms) + 2) * (magnitude + 1e-30);
+}
+
+double clamp(double v, const Epilogue& e) { return std::fmin(std::fmax(v, e.lower), e.upper); }
+
+// Each pixel's taps lie `segments` apart in reverse order, the last tap of the last pixel at the end of memory.
+void check_gather(const TileShape& shape, int rows, int columns, Length l, const Epilogue& e, std::mt19937& random) {
+  const int gap = l.length + 2;
+  const int span = std::max(1, (l.segments - 1) * gap + l.length);
+  Guarded<float> x(static_cast<size_t>(rows * 3 + span - 3));
+  Guarded<float> w(static_cast<size_t>(l.segments * l.length * shape.nr));
+  Guarded<float> bias(static_cast<size_t>(columns));
+  const int pitch = columns + 3;
+  Guarded<float> y(static_cast<size_t>((rows - 1) * pitch + columns));
+  fill(x, random), fill(w, random), fill(bias, random);
+
+  std::vector<const float*> px;
+  std::vector<float*> py;
+  std::vector<int32_t> offsets;
+  for (int p = 0; p < rows; ++p) px.push_back(x.data() + p * 3), py.push_back(y.data() + p * pitch);
+  for (int s = 0; s < l.segments; ++s) offsets.push_back((l.segments - 1 - s) * gap);
+  for (size_t i = 0; i < y.size(); ++i) y[i] = kSentinel;
+  std::vector<float> before(static_cast<size_t>(rows * columns));
+  for (float& b : before) b = std::uniform_real_distribution<float>(-1, 1)(random);
+  if (e.accumulate)
+    for (int p = 0; p < rows; ++p)
+      for (int j = 0; j < columns; ++j) py[p][j] = before[static_cast<size_t>(p * columns + j)];
+
+  shape.gather(rows, columns, px.data(), offsets.data(), l.segments, l.length, w.data(), py.data(),
+               {e.bias ? bias.data() : nullptr, e.accumulate, e.lower, e.upper});
+
+  int wrong = 0;
+  for (int p = 0; p < rows; ++p) {
+    for (int j = 0; j < columns; ++j) {
+      double sum = 0, magnitude = 0;
+      const auto add = [&](double v) { sum += v, magnitude += std::abs(v); };
+      for (int s = 0; s < l.segments; ++s)
+        for (int k = 0; k < l.length; ++k)
+          add(static_cast<double>(px[p][offsets[s] + k]) * w[static_cast<size_t>((s * l.length + k) * shape.nr + j)]);
+      if (e.bias) add(bias[static_cast<size_t>(j)]);
+      if (e.accumulate) add(before[static_cast<size_t>(p * columns + j)]);
+      wrong += !close(py[p][j], clamp(sum, e), magnitude, l.segments * l.length);
+    }
+    for (int j = columns; j < pitch && p + 1 < rows; ++j) wrong += py[p][j] != kSentinel;
+  }
+  CHECK(wrong == 0);
+}
+
+void check_outer(const TileShape& shape, int rows, int columns, Length l, bool accumulate, std::mt19937& random) {
+  const int a_step = shape.mr + 1, b_step = shape.nr + 2;
+  const int steps = l.segments * l.length;
+  Guarded<float> a(static_cast<size_t>(steps ? (steps - 1) * a_step + shape.mr : 0));
+  Guarded<float> b(static_cast<size_t>(steps ? (steps - 1) * b_step + shape.nr : 0));
+  const int pitch = columns + 3;
+  Guarded<float> c(static_cast<size_t>((rows - 1) * pitch + columns));
+  fill(a, random), fill(b, random);
+  std::vector<int64_t> a_off, b_off;
+  for (int s = 0; s < l.segments; ++s) {
+    a_off.push_back(static_cast<int64_t>(l.segments - 1 - s) * l.length * a_step);
+    b_off.push_back(static_cast<int64_t>(s) * l.length * b_step);
+  }
+  for (size_t i = 0; i < c.size(); ++i) c[i] = i % static_cast<size_t>(pitch) < static_cast<size_t>(columns) ? 0.5f : kSentinel;
+
+  shape.outer(rows, columns, {a.data(), b.data(), a_off.data(), b_off.data(), l.segments, l.length, a_step, b_step,
+                              c.data(), pitch, accumulate});
+
+  int wrong = 0;
+  for (int i = 0; i < rows; ++i) {
+    for (int j = 0; j < columns; ++j) {
+      double sum = accumulate ? 0.5 : 0, magnitude = sum;
+      for (size_t s = 0; s < a_off.size(); ++s) {
+        for (int k = 0; k < l.length; ++k) {
+          const double v = static_cast<double>(a.data()[a_off[s] + k * a_step + i]) * b.data()[b_off[s] + k * b_step + j];
+          sum += v, magnitude += std::abs(v);
+        }
+      }
+      wrong += !close(c.data()[i * pitch + j], sum, magnitude, steps);
+    }
+    for (int j = columns; j < pitch && i + 1 < rows; ++j) wrong += c.data()[i * pitch + j] != kSentinel;
+  }
+  CHECK(wrong == 0);
+}
+
+template <class Check>
+void for_each_tile(const Check& check) {
+  for (Isa isa : available_isas()) {
+    force_isa(isa);
+    const TileKernels& tile = table().tile;
+    for (int t = 0; t < tile.shapes; ++t) {
+      const TileShape& shape = tile.shape[t];
+      CAPTURE(name_of(isa));
+      CAPTURE(shape.mr);
+      CAPTURE(shape.nr);
+      CHECK(shape.nr % tile.lanes == 0);
+      CHECK((t == 0 || shape.nr > tile.shape[t - 1].nr));
+      for (int rows = 1; rows <= shape.mr; ++rows)
+        for (int columns = 1; columns <= shape.nr; ++columns) {
+          CAPTURE(rows);
+          CAPTURE(columns);
+          check(shape, rows, columns);
+        }
+    }
+  }
+  force_isa(available_isas().back());
+}
+
+}  // namespace
+
+TEST_CASE("gather tiles equal a double loop and stay within their operands") {
+  std::mt19937 random(1);
+  for_each_tile([&](const TileShape& shape, int rows, int columns) {
+    for (const Length& l : kLengths)
+      for (const Epilogue& e : kEpilogues) check_gather(shape, rows, columns, l, e, random);
+  });
+}
+
+TEST_CASE("outer tiles equal a double loop and stay within their operands") {
+  std::mt19937 random(2);
+  for_each_tile([&](const TileShape& shape, int rows, int columns) {
+    for (const Length& l : kLengths)
+      for (bool accumulate : {false, true}) check_outer(shape, rows, columns, l, accumulate, random);
+  });
+}
+
+TEST_CASE("gather tiles keep NaN and infinity") {
+  for (Isa isa : available_isas()) {
+    force_isa(isa);
+    const TileShape& shape = table().tile.shape[0];
+    const float x[] = {std::nanf(""), 1.0f};
+    std::vector<float> w(static_cast<size_t>(2 * shape.nr), 1.0f), y(1);
+    const float* px = x;
+    float* py = y.data();
+    const int32_t offset = 0;
+    shape.gather(1, 1, &px, &offset, 1, 2, w.data(), &py, {nullptr, false, 0, 6});
+    CHECK(std::isnan(y[0]));
+    w[0] = kInf;
+    const float infinite[] = {1.0f, 1.0f};
+    px = infinite;
+    shape.gather(1, 1, &px, &offset, 1, 2, w.data(), &py, {nullptr, false, -kInf, kInf});
+    CHECK(y[0] == kInf);
+  }
+  force_isa(available_isas().back());
+}
+
+TEST_CASE("the peak loop counts its operations") {
+  for (Isa isa : available_isas()) {
+    force_isa(isa);
+    CHECK(table().tile.fma_peak(10) == 10 * table().tile.fma_peak(1));
+  }
+  force_isa(available_isas().back());
+}
+
+}  // namespace convcore

@@ -1,0 +1,16 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Every op in NumPy and float64, forward and backward, with the bound on float32's error. Calls nothing of convcore."""
+
+from . import activations, arithmetic, conv, losses, norm, pool
+from .common import Array, Attributes, ReferenceOp
+
+OPS: dict[str, ReferenceOp] = {
+    **conv.OPS,
+    **pool.OPS,
+    **activations.OPS,
+    **norm.OPS,
+    **losses.OPS,
+    **arithmetic.OPS,
+}
+
+__all__ = ["OPS", "Array", "Attributes", "ReferenceOp"]

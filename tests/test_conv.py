@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: BSD-3-Clause
+import numpy as np
+import pytest
+
+from case import Case
+from cases import CASES, conv
+from checks import assert_same_bits, check, machines
+from convcore import _core
+
+
+@pytest.mark.parametrize("case", CASES["conv2d"], ids=lambda c: c.id)
+def test_conv2d(case: Case) -> None:
+    check(case)
+
+
+@pytest.mark.parametrize("case", CASES["conv_transpose2d"], ids=lambda c: c.id)
+def test_conv_transpose2d(case: Case) -> None:
+    check(case)
+
+
+@pytest.mark.parametrize("case", CASES["im2col"], ids=lambda c: c.id)
+def test_im2col(case: Case) -> None:
+    check(case)
+
+
+@pytest.mark.parametrize("case", CASES["col2im"], ids=lambda c: c.id)
+def test_col2im(case: Case) -> None:
+    check(case)
+
+
+@pytest.mark.parametrize("case", CASES["linear"], ids=lambda c: c.id)
+def test_linear(case: Case) -> None:
+    check(case)
+
+
+def test_every_algorithm_is_listed_and_im2col_serves_all() -> None:
+    for case in CASES["conv2d"]:
+        x, weight, _ = case.shapes
+        assert x is not None
+        assert weight is not None
+        accepted = _core.conv_algorithms(case.attributes, x, weight)
+        assert set(accepted) == {"forward", "backward_input", "backward_weight"}
+        for names in accepted.values():
+            assert "im2col" in names
+            assert len(names) == len(set(names))
+
+
+def test_direct_serves_dense_convolutions() -> None:
+    case = conv((2, 16, 14, 14), 32, 3, padding=1)
+    accepted = _core.conv_algorithms(case.attributes, (2, 16, 14, 14), (32, 16, 3, 3))
+    assert all(names[0] == "direct" for names in accepted.values())
+
+
+def test_gradients_do_not_depend_on_which_are_asked_for() -> None:
+    case = conv((2, 5, 9, 9), 7, 3, stride=2, padding=1)
+    inputs = case.inputs()
+    grad = np.ones(_core.forward(case.kind, case.attributes, inputs)[0].shape, np.float32)
+    for isa, _ in machines():
+        everything = _core.backward(case.kind, case.attributes, inputs, [grad], [True, True, True])
+        for i in range(3):
+            mask = [i == j for j in range(3)]
+            alone = _core.backward(case.kind, case.attributes, inputs, [grad], mask)
+            assert [g is not None for g in alone] == mask
+            expected, actual = everything[i], alone[i]
+            assert expected is not None
+            assert actual is not None
+            assert_same_bits(actual, expected, f"gradient of input {i}, {isa}")
+
+
+def test_a_batch_is_its_images() -> None:
+    """What an image gives does not depend on its neighbours in the batch."""
+    case = conv((5, 6, 10, 9), 17, 3, padding=1)
+    x, weight, bias = case.inputs()
+    assert x is not None
+    for isa, _ in machines():
+        whole = _core.forward(case.kind, case.attributes, [x, weight, bias])[0]
+        for i in range(5):
+            single = _core.forward(case.kind, case.attributes, [x[i : i + 1], weight, bias])[0]
+            assert_same_bits(single, whole[i : i + 1], f"image {i}, {isa}")
