@@ -11,6 +11,7 @@ import numpy as np
 from reference import Array
 
 Shape = tuple[int, ...]
+WEIGHTED = ("cross_entropy", "multi_margin_loss", "bce_with_logits")
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ class Case:
                 made.append(rng.integers(0, 256, shape).astype(np.uint8))
             else:
                 values = rng.standard_normal(shape) * self.scale + (self.offset if i == 0 else 0)
-                positive = self.kind == "batch_norm" and i == 4  # a variance
+                # A variance, or weights of classes.
+                positive = (self.kind == "batch_norm" and i == 4) or (self.kind in WEIGHTED and i == 2)
                 made.append(np.asarray(np.abs(values) + 0.1 if positive else values, np.float32))
         return made

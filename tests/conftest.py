@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Fixtures: every test leaves the process as it found it."""
 
-from collections.abc import Iterator
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -33,3 +36,20 @@ def shared() -> Path:
 def torch() -> ModuleType:
     """PyTorch, for comparison only."""
     return pytest.importorskip("torch")
+
+
+@pytest.fixture
+def python() -> Callable[..., str]:
+    """Runs code in a fresh interpreter that finds convcore where this one did; returns what it prints."""
+
+    def run(code: str, *, fails: bool = False, **environment: str) -> str:
+        paths = [str(Path(_core.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+        clean = {k: v for k, v in os.environ.items() if not k.startswith(("CONVCORE_", "OMP_"))}
+        env = {**clean, "PYTHONPATH": os.pathsep.join(filter(None, paths)), **environment}
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=120, check=False
+        )
+        assert (done.returncode != 0) == fails, done.stderr
+        return done.stderr if fails else done.stdout.strip()
+
+    return run

@@ -63,9 +63,14 @@ def test_batch_norm_of_a_constant_channel() -> None:
     np.testing.assert_allclose(y, np.broadcast_to(bias[:, None, None], x.shape), atol=1e-4)
 
 
-def test_batch_norm_of_no_images_at_inference() -> None:
+@pytest.mark.parametrize("training", [False, True])
+def test_batch_norm_of_no_images(training: bool) -> None:
+    """Nothing is learnt from nothing."""
     zero, one = np.zeros(5, np.float32), np.ones(5, np.float32)
-    assert F.batch_norm(np.zeros((0, 5, 3, 3), np.float32), zero, one).shape == (0, 5, 3, 3)
+    x = np.zeros((0, 5, 3, 3), np.float32)
+    assert F.batch_norm(x, zero, one, training=training).shape == (0, 5, 3, 3)
+    assert (zero == 0).all()
+    assert (one == 1).all()
 
 
 @pytest.mark.parametrize("case", CASES["local_response_norm"], ids=lambda c: c.id)

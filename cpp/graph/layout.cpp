@@ -143,7 +143,7 @@ class Planner {
     return region.memory == Memory::arena && !region.mixed && view.pitch == region.channels &&
            region.channels == channels_of(shape(x)) &&
            overwritten_after(view.region, value(x).producer) == std::numeric_limits<int>::max() &&
-           last_read_[x] < overwritten_after(layout_.values[y].region, n);
+           region.last < overwritten_after(layout_.values[y].region, n);
   }
 
   // The producers of a concat's inputs write straight into their channel slices of its output.

@@ -137,7 +137,6 @@ void Optimizer::each_chunk(Body&& body) const {
   const int64_t count = static_cast<int64_t>(chunks_.size());
   const int64_t average = count ? total_ / count : 0;
   parallel_for(count, 1, 8 * average, [&](int64_t begin, int64_t end) {
-    const FlushDenormals flush;  // states decay into denormals
     for (int64_t c = begin; c < end; ++c) body(static_cast<size_t>(c));
   });
 }

@@ -113,14 +113,16 @@ void Steps::set_region(int region, void* memory, int64_t pitch) {
 
 void add_pixels(const Tensor& x, const Tensor& y) {
   const Runs runs = runs_of(x, y);
-  const auto add = table().optimizer.add;
+  const auto add = table().elementwise.add;
+  const auto add_block = [&](int64_t rows, int64_t columns, const float* from, float* to) {
+    add(rows, columns, {to, y.pitch}, {from, x.pitch}, false, {to, y.pitch});
+  };
   if (runs.count == 1) {
-    parallel_for(runs.length, 4096, 1, [&](int64_t begin, int64_t end) {
-      add(1, end - begin, x.f32() + begin, 0, y.f32() + begin, 0);
-    });
+    parallel_for(runs.length, 4096, 1,
+                 [&](int64_t begin, int64_t end) { add_block(1, end - begin, x.f32() + begin, y.f32() + begin); });
   } else {
     parallel_for(runs.count, 64, runs.length, [&](int64_t begin, int64_t end) {
-      add(end - begin, runs.length, x.f32() + begin * x.pitch, x.pitch, y.f32() + begin * y.pitch, y.pitch);
+      add_block(end - begin, runs.length, x.f32() + begin * x.pitch, y.f32() + begin * y.pitch);
     });
   }
 }

@@ -63,18 +63,18 @@ struct Gelu {
   }
 };
 
-// y = x (1 + t) / 2 with t = tanh u, u = sqrt(2 / pi) (x + 0.044715 x^3)
-// dx = dy ((1 + t) / 2 + x (1 - t^2) u' / 2),  u' = sqrt(2 / pi) (1 + 3 * 0.044715 x^2)
+// y = x (1 + tanh u) / 2 = x s with s = sigmoid 2u, u = sqrt(2 / pi) (x + 0.044715 x^3)
+// dx = dy (s + x s (1 - s) 2u'),  1 - s = s e^-2u,  2u' = 2 sqrt(2 / pi) (1 + 3 * 0.044715 x^2)
 struct GeluTanh {
-  CC_INLINE Vec inner(Vec x) {
-    return mul(set1(0.797884561f), fma(mul(mul(x, x), x), set1(0.044715f), x));
+  CC_INLINE Vec exp_minus_2u(Vec x) {
+    return exp(mul(set1(-1.595769122f), fma(mul(mul(x, x), x), set1(0.044715f), x)));
   }
-  CC_INLINE Vec forward(Vec x, Vec) { return mul(mul(set1(0.5f), x), add(set1(1.0f), tanh(inner(x)))); }
+  CC_INLINE Vec forward(Vec x, Vec) { return div(x, add(set1(1.0f), exp_minus_2u(x))); }
   CC_INLINE Vec backward(Vec dy, Vec x, Vec) {
-    const Vec t = tanh(inner(x)), one = set1(1.0f), half = set1(0.5f);
-    const Vec slope = mul(set1(0.797884561f), fma(mul(x, x), set1(0.134145f), one));
-    const Vec rise = mul(mul(half, x), mul(sub(one, mul(t, t)), slope));
-    return mul(dy, fma(half, add(one, t), rise));
+    x = min(set1(10.0f), max(set1(-10.0f), x));  // beyond, the derivative is 0 or 1 to the last bit
+    const Vec e = exp_minus_2u(x), one = set1(1.0f), s = div(one, add(one, e));
+    const Vec slope = mul(set1(1.595769122f), fma(mul(x, x), set1(0.134145f), one));
+    return mul(dy, fma(mul(x, slope), mul(mul(s, e), s), s));
   }
 };
 

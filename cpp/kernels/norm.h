@@ -20,13 +20,12 @@ struct ResponseArgs {
 };
 
 struct NormKernels {
-  // sum = sum of x, square = sum of (x - sum / pixels)^2 over the block.
-  void (*moments)(const NormBlock& block, const float* x, float* sum, float* square);
-  // Of `chunks` such pairs (sum_i at parts + 2 * i * channels, then square_i), all of chunk_pixels but the last: the mean
-  // and the sum of squared deviations from it. work: 2 * channels doubles, where the two come back.
-  void (*combine_moments)(int64_t chunks, int64_t chunk_pixels, int64_t pixels, int64_t channels, const float* parts,
-                          double* work);
-  // total[j] = sum over i < count, in order, of parts[i * size + j].
+  // The mean of x, and the sum of (x - mean)^2, over the block.
+  void (*moments)(const NormBlock& block, const float* x, float* mean, float* square);
+  // The same of all `pixels`, from blocks of chunk_pixels each (the last may be short): block i's mean stands at
+  // parts + 2 * i * channels, its square behind it. total: the mean, then the square.
+  void (*combine_moments)(int64_t chunk_pixels, int64_t pixels, int64_t channels, const float* parts, double* total);
+  // total[j] = sum over i < count, in order, of parts[i * size + j]
   void (*combine)(int64_t count, int64_t size, const float* parts, double* total);
   // scale = weight / sqrt(var + eps), shift = bias - mean * scale; weight and bias may be null (1 and 0).
   void (*fold)(int64_t channels, const float* mean, const float* var, const float* weight, const float* bias, float eps,

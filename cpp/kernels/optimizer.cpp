@@ -98,15 +98,8 @@ double sum_squares(int64_t n, const float* g) {
   return ((sums[0] + sums[4]) + (sums[2] + sums[6])) + ((sums[1] + sums[5]) + (sums[3] + sums[7]));
 }
 
-void add_rows(int64_t rows, int64_t n, const float* x, int64_t x_pitch, float* y, int64_t y_pitch) {
-  for (int64_t r = 0; r < rows; ++r, x += x_pitch, y += y_pitch)
-    each_vector(n, [&](int64_t i, int lanes) {
-      store_some(y + i, add(load_some(y + i, lanes), load_some(x + i, lanes)), lanes);
-    });
-}
-
 }  // namespace
 
-OptimizerKernels optimizer_kernels() { return {sgd, adam, rmsprop, adagrad, sum_squares, add_rows}; }
+OptimizerKernels optimizer_kernels() { return {sgd, adam, rmsprop, adagrad, sum_squares}; }
 
 }  // namespace convcore::CONVCORE_ISA

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// One update of a run of parameters, and sums of gradients. Pointers, sizes and pitches only; see table.h.
+// One update of a run of parameters, and the norm of gradients. Pointers, sizes and pitches only; see table.h.
 //
 // n parameters p with gradients g; the other arrays are the optimizer's state. Each update first takes
 //   g' = scale * g + weight_decay * p        (scale: gradient clipping)
@@ -40,8 +40,6 @@ struct OptimizerKernels {
   void (*rmsprop)(int64_t n, const RmspropUpdate&, const float* g, float* p, float* v, float* buf, float* mean);
   void (*adagrad)(int64_t n, const AdagradUpdate&, const float* g, float* p, float* s);
   double (*sum_squares)(int64_t n, const float* g);
-  // y += x for `rows` rows of n floats
-  void (*add)(int64_t rows, int64_t n, const float* x, int64_t x_pitch, float* y, int64_t y_pitch);
 };
 
 }  // namespace convcore

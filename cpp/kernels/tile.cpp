@@ -30,9 +30,17 @@ CC_INLINE void store_tile(const Vec (&acc)[M][V], int columns, float* const* y, 
   }
 }
 
+// What will be added to is fetched while the tile is computed.
+template <int M, int V>
+CC_INLINE void prefetch_tile(int columns, float* const* y) {
+  CC_UNROLL for (int p = 0; p < M; ++p) CC_UNROLL for (int v = 0; v < V; v += 16 / kLanes ? 16 / kLanes : 1)
+    if (v * kLanes < columns) __builtin_prefetch(y[p] + v * kLanes, 1);
+}
+
 template <int M, int V>
 void gather(int columns, const float* const* x, const int64_t* offsets, int64_t segments, int64_t length, const float* w,
             float* const* y, const TileStore& st) {
+  if (st.accumulate) prefetch_tile<M, V>(columns, y);
   Vec acc[M][V];
   CC_UNROLL for (int p = 0; p < M; ++p) CC_UNROLL for (int v = 0; v < V; ++v) acc[p][v] = zero();
   for (int64_t s = 0; s < segments; ++s) {
@@ -53,6 +61,9 @@ void gather(int columns, const float* const* x, const int64_t* offsets, int64_t 
 
 template <int M, int V>
 void outer(int columns, const OuterArgs& g) {
+  float* rows[M];
+  CC_UNROLL for (int p = 0; p < M; ++p) rows[p] = g.c + p * g.c_pitch;
+  if (g.accumulate) prefetch_tile<M, V>(columns, rows);
   Vec acc[M][V];
   CC_UNROLL for (int p = 0; p < M; ++p) CC_UNROLL for (int v = 0; v < V; ++v) acc[p][v] = zero();
   for (int64_t s = 0; s < g.segments; ++s) {
@@ -69,8 +80,6 @@ void outer(int columns, const OuterArgs& g) {
       b += g.b_step;
     }
   }
-  float* rows[M];
-  CC_UNROLL for (int p = 0; p < M; ++p) rows[p] = g.c + p * g.c_pitch;
   store_tile<M, V>(acc, columns, rows, {nullptr, g.accumulate, -__builtin_inff(), __builtin_inff()});
 }
 

@@ -178,24 +178,37 @@ DirectConvolution::Scratch DirectConvolution::scratch(std::byte* slot) const {
 
 // packed: [part][group][panel][tap][input channel][NR], zero beyond the last channel.
 void DirectConvolution::pack(const float* weight, std::byte* packed) const {
-  const int64_t nr = tile_.nr;
   for (size_t i = 0; i < parts_.size(); ++i) {
-    const SubConvolution& sub = s_.parts[i];
-    const int64_t panel_floats = static_cast<int64_t>(sub.taps.size()) * s_.in_c * nr;
+    const int64_t panel_floats = static_cast<int64_t>(s_.parts[i].taps.size()) * s_.in_c * tile_.nr;
     float* part = reinterpret_cast<float*>(packed) + parts_[i].weights;
     parallel_for(s_.groups * panels_, 1, panel_floats * 4, [&](int64_t begin, int64_t end) {
       for (int64_t p = begin; p < end; ++p) {
-        const int64_t group = p / panels_, first = p % panels_ * nr, columns = std::min(nr, s_.out_c - first);
-        const float* source = weight + group * s_.w_group + first * s_.w_out;
-        float* row = part + p * panel_floats;
-        for (const SubConvolution::Tap& tap : sub.taps)
-          for (int64_t c = 0; c < s_.in_c; ++c, row += nr) {
-            const float* w = source + c * s_.w_in + tap.weight;
-            for (int64_t o = 0; o < columns; ++o) row[o] = w[o * s_.w_out];
-            std::fill(row + columns, row + nr, 0.0f);
-          }
+        const int64_t group = p / panels_, first = p % panels_ * tile_.nr;
+        pack_panel(s_.parts[i].taps, weight + group * s_.w_group + first * s_.w_out,
+                   std::min<int64_t>(tile_.nr, s_.out_c - first), part + p * panel_floats);
       }
     });
+  }
+}
+
+// A transpose in blocks of 16 input channels, reading along the shorter stride: both sides stay in L1.
+void DirectConvolution::pack_panel(const std::vector<SubConvolution::Tap>& taps, const float* w, int64_t columns,
+                                   float* panel) const {
+  const int64_t nr = tile_.nr, count = static_cast<int64_t>(taps.size());
+  if (columns < nr) std::fill_n(panel, count * s_.in_c * nr, 0.0f);
+  const auto copy = [&](int64_t c, int64_t o) {
+    const float* source = w + c * s_.w_in + o * s_.w_out;
+    for (int64_t t = 0; t < count; ++t) panel[(t * s_.in_c + c) * nr + o] = source[taps[t].weight];
+  };
+  for (int64_t c0 = 0; c0 < s_.in_c; c0 += 16) {
+    const int64_t c1 = std::min(s_.in_c, c0 + 16);
+    if (s_.w_in < s_.w_out) {
+      for (int64_t o = 0; o < columns; ++o)
+        for (int64_t c = c0; c < c1; ++c) copy(c, o);
+    } else {
+      for (int64_t c = c0; c < c1; ++c)
+        for (int64_t o = 0; o < columns; ++o) copy(c, o);
+    }
   }
 }
 

@@ -68,6 +68,7 @@ class DirectConvolution final : public ConvMap {
 
   Part plan_part(const SubConvolution& sub, int64_t weights) const;
   void add_tasks(int part);
+  void pack_panel(const std::vector<SubConvolution::Tap>& taps, const float* w, int64_t columns, float* panel) const;
   Scratch scratch(std::byte* slot) const;
   void run_task(const Task& task, const Tensor& in, const float* packed, const float* bias, const Tensor& out,
                 const Scratch& scratch) const;

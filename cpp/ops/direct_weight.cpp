@@ -171,18 +171,23 @@ void DirectWeight::pack_dy(const Block& b, const Tensor& dy, float* panels) cons
   });
 }
 
-// Tiles [group][b][a][tap][MR][NR] -> dw (O, C/groups, kH, kW).
+// Tiles [group][b][a][tap][MR][NR] -> dw (O, C/groups, kH, kW), one (group, b, a) at a time: it fits L1.
 void DirectWeight::gather_tiles(const float* tiles, float* dw) const {
   const int64_t nr = tile_.nr, c = g_.c_per_group(), taps = g_.taps(), o = g_.o_per_group();
-  parallel_for(g_.o, 1, c * taps * 8, [&](int64_t begin, int64_t end) {
-    for (int64_t channel = begin; channel < end; ++channel) {
-      const int64_t group = channel / o, column = channel % o;
-      const float* base = tiles + (group * b_panels_ + column / nr) * a_panels_ * taps_ * mr_ * nr + column % nr;
-      for (int64_t ci = 0; ci < c; ++ci)
-        for (int64_t tap = 0; tap < taps; ++tap) {
-          const int64_t row = flat_ ? tap % g_.kernel_w * c + ci : ci, t = flat_ ? tap / g_.kernel_w : tap;
-          dw[(channel * c + ci) * taps + tap] = base[((row / mr_ * taps_ + t) * mr_ + row % mr_) * nr];
-        }
+  parallel_for(g_.groups * b_panels_ * a_panels_, 1, taps_ * mr_ * nr * 4, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t first_row = i % a_panels_ * mr_, rows = std::min(mr_, depth_ - first_row);
+      const int64_t first = i / a_panels_ % b_panels_ * nr, channels = std::min(nr, o - first);
+      const float* block = tiles + i * taps_ * mr_ * nr;
+      for (int64_t j = 0; j < channels; ++j) {
+        float* out = dw + (i / a_panels_ / b_panels_ * o + first + j) * c * taps;
+        for (int64_t r = 0; r < rows; ++r)
+          for (int64_t t = 0; t < taps_; ++t) {
+            const int64_t row = first_row + r;
+            const int64_t place = flat_ ? row % c * taps + t * g_.kernel_w + row / c : row * taps + t;
+            out[place] = block[(t * mr_ + r) * nr + j];
+          }
+      }
     }
   });
 }

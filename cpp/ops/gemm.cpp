@@ -2,6 +2,7 @@
 #include "ops/gemm.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "base/cpu.h"
 #include "base/memory.h"
@@ -25,17 +26,20 @@ Gemm::Gemm(int64_t m, int64_t n, int64_t k) : m_(m), n_(n), k_(k), tile_(choose_
   nc_ = std::min(ceil_div(n, nr) * nr, std::max<int64_t>(1, 4096 / nr) * nr);
 }
 
+// Rows of A are padded by a cache line, so that rows of a power of two do not share L1 sets.
+constexpr int64_t kRowPadding = 16;
+
 size_t Gemm::workspace_bytes() const {
   const int64_t a_rows = ceil_div(std::max<int64_t>(m_, 1), tile_.mr) * tile_.mr;
-  return align_up(a_rows * kc_ * 4) + align_up(nc_ * kc_ * 4);
+  return align_up(a_rows * (kc_ + kRowPadding) * 4) + align_up(nc_ * kc_ * 4);
 }
 
 void Gemm::run(Matrix a, Matrix b, float* c, int64_t c_pitch, bool accumulate, std::byte* workspace) const {
-  const int64_t mr = tile_.mr, nr = tile_.nr;
-  float* a_panels = reinterpret_cast<float*>(workspace);
-  float* b_panels = a_panels + align_up(ceil_div(m_, mr) * mr * kc_ * 4) / 4;
   if (k_ == 0 && !accumulate)
     for (int64_t i = 0; i < m_; ++i) std::fill_n(c + i * c_pitch, n_, 0.0f);
+  const int64_t nr = tile_.nr;
+  float* a_block = reinterpret_cast<float*>(workspace);
+  float* b_panels = a_block + align_up(ceil_div(m_, tile_.mr) * tile_.mr * (kc_ + kRowPadding) * 4) / 4;
   // Loop over the N dimension, NC columns at a time.
   for (int64_t jc = 0; jc < n_; jc += nc_) {
     const int64_t n = std::min(nc_, n_ - jc);
@@ -46,29 +50,52 @@ void Gemm::run(Matrix a, Matrix b, float* c, int64_t c_pitch, bool accumulate, s
         pack_panels(b.data + pc * b.row + (jc + begin * nr) * b.col, b.col, b.row, std::min(n, end * nr) - begin * nr, k,
                     nr, b_panels + begin * nr * k);
       });
-      parallel_for(ceil_div(m_, mr), 1, mr * k * 4, [&](int64_t begin, int64_t end) {
-        pack_panels(a.data + begin * mr * a.row + pc * a.col, a.row, a.col, std::min(m_, end * mr) - begin * mr, k, mr,
-                    a_panels + begin * mr * k);
-      });
-      // Blocks of MC rows and of columns go to threads; few rows are made up for by splitting columns.
-      const int64_t row_blocks = ceil_div(m_, mc_), panels = ceil_div(n, nr);
-      const int64_t column_blocks = std::clamp<int64_t>(ceil_div(8, row_blocks), 1, panels);
-      parallel_for(row_blocks * column_blocks, 1, 2 * mc_ * n * k / column_blocks, [&](int64_t begin, int64_t end) {
-        const int64_t zero = 0;
-        for (int64_t block = begin; block < end; ++block) {
-          const int64_t ic = block / column_blocks * mc_, m_end = std::min(m_, ic + mc_), part = block % column_blocks;
-          // Loop over NR columns, then MR rows, of the block.
-          for (int64_t jr = panels * part / column_blocks; jr < panels * (part + 1) / column_blocks; ++jr)
-            for (int64_t ir = ic; ir < m_end; ir += mr)
-              tile_.outer(static_cast<int>(std::min(mr, m_end - ir)), static_cast<int>(std::min(nr, n - jr * nr)),
-                          {.a = a_panels + ir * k, .b = b_panels + jr * nr * k, .a_off = &zero, .b_off = &zero,
-                           .segments = 1, .length = k, .a_step = mr, .b_step = nr,
-                           .c = c + ir * c_pitch + jc + jr * nr, .c_pitch = c_pitch,
-                           .accumulate = accumulate || pc > 0});
-        }
-      });
+      pack_a(a, pc, k, a_block);
+      multiply(a.col == 1, n, k, a_block, b_panels, c + jc, c_pitch, accumulate || pc > 0);
     }
   }
+}
+
+// Rows stay rows where they already lie together (the gather tile reads them so); else MR of them make a panel.
+void Gemm::pack_a(Matrix a, int64_t pc, int64_t k, float* block) const {
+  const int64_t mr = tile_.mr;
+  parallel_for(ceil_div(m_, mr), 1, mr * k * 4, [&](int64_t begin, int64_t end) {
+    const int64_t first = begin * mr, rows = std::min(m_, end * mr) - first;
+    const float* source = a.data + first * a.row + pc * a.col;
+    if (a.col != 1) return pack_panels(source, a.row, a.col, rows, k, mr, block + first * k);
+    for (int64_t i = 0; i < rows; ++i) std::copy_n(source + i * a.row, k, block + (first + i) * (k + kRowPadding));
+  });
+}
+
+void Gemm::multiply(bool a_rows, int64_t n, int64_t k, const float* a, const float* b, float* c, int64_t c_pitch,
+                    bool accumulate) const {
+  // Blocks of MC rows and of columns go to threads; few rows are made up for by splitting columns.
+  const int64_t mr = tile_.mr, nr = tile_.nr, row_blocks = ceil_div(m_, mc_), panels = ceil_div(n, nr);
+  const int64_t column_blocks = std::clamp<int64_t>(ceil_div(8, row_blocks), 1, panels);
+  const int64_t zero = 0, a_pitch = k + kRowPadding;
+  const TileStore store{nullptr, accumulate, -std::numeric_limits<float>::infinity(),
+                        std::numeric_limits<float>::infinity()};
+  parallel_for(row_blocks * column_blocks, 1, 2 * mc_ * n * k / column_blocks, [&](int64_t begin, int64_t end) {
+    for (int64_t block = begin; block < end; ++block) {
+      const int64_t ic = block / column_blocks * mc_, m_end = std::min(m_, ic + mc_), part = block % column_blocks;
+      // Loop over NR columns, then MR rows, of the block.
+      for (int64_t jr = panels * part / column_blocks; jr < panels * (part + 1) / column_blocks; ++jr)
+        for (int64_t ir = ic; ir < m_end; ir += mr) {
+          const int rows = static_cast<int>(std::min(mr, m_end - ir)), columns = static_cast<int>(std::min(nr, n - jr * nr));
+          float* tile = c + ir * c_pitch + jr * nr;
+          if (!a_rows) {
+            tile_.outer(rows, columns, {.a = a + ir * k, .b = b + jr * nr * k, .a_off = &zero, .b_off = &zero,
+                                        .segments = 1, .length = k, .a_step = mr, .b_step = nr, .c = tile,
+                                        .c_pitch = c_pitch, .accumulate = accumulate});
+            continue;
+          }
+          const float* x[kMaxTileRows];
+          float* y[kMaxTileRows];
+          for (int i = 0; i < rows; ++i) x[i] = a + (ir + i) * a_pitch, y[i] = tile + i * c_pitch;
+          tile_.gather(rows, columns, x, &zero, 1, k, b + jr * nr * k, y, store);
+        }
+    }
+  });
 }
 
 void pack_panels(const float* source, int64_t row, int64_t col, int64_t n, int64_t k, int64_t width, float* panels) {

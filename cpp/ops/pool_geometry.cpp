@@ -9,8 +9,9 @@ constexpr int64_t kLimit = INT32_MAX;  // keeps all arithmetic on coordinates wi
 // Two integers of [lowest, 2^31).
 void read_pair(std::string_view kind, const Attributes& attributes, const char* key, std::vector<int64_t> fallback,
                int64_t lowest, int64_t (&pair)[2]) {
+  require(attributes.has(key) || !fallback.empty(), kind, key, " is missing");
   const std::vector<int64_t> given = attributes.integers(kind, key, std::move(fallback));
-  require(given.size() == 2, kind, key, " needs two numbers (height, width), got ", given.size());
+  require(given.size() == 2, kind, key, " must be two integers (height, width), got ", given.size());
   for (int i = 0; i < 2; ++i) {
     require(given[i] >= lowest, kind, key, " must be at least ", lowest, ", got (", given[0], ", ", given[1], ")");
     require(given[i] <= kLimit, kind, key, " must be below 2^31, got (", given[0], ", ", given[1], ")");

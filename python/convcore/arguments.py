@@ -86,7 +86,7 @@ def padding2d(op: str, value: Any, names: bool = True) -> list[int] | str:
         return [items[0], items[0], items[-1], items[-1]]
     sides = _sides(value)
     if sides is None or len(sides) != 2:
-        forms = 'an int, (h, w) or ((top, bottom), (left, right))' + (_names_text if names else "")
+        forms = "an int, (h, w) or ((top, bottom), (left, right))" + (_names_text if names else "")
         raise TypeError(f"{op}: padding must be {forms}, got {value!r}")
     return sides[0] + sides[1]
 

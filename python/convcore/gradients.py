@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import random
+from . import rng
 from .training import BatchPrograms, LossFunction
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def value_and_grad(model: Module, loss_fn: LossFunction) -> Callable[[Any, Any],
 
     def function(x: Any, y: Any) -> tuple[float, dict[str, Array]]:
         traced, inputs = programs.prepare(x, y)
-        outputs = traced.program.forward_backward(inputs, random.initial_seed(), random.next_step())
+        outputs = traced.program.forward_backward(inputs, rng.initial_seed(), rng.next_step())
         programs.written(traced, updated=False)
         return float(outputs[0]), {
             name: np.array(gradient) for name, gradient in zip(programs.names, programs.gradients, strict=True)

@@ -11,7 +11,9 @@ def format_table(header: Sequence[str], rows: Sequence[Sequence[str]], left: int
     widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
 
     def join(line: Sequence[str]) -> str:
-        cells = [cell.ljust(w) if i < left else cell.rjust(w) for i, (cell, w) in enumerate(zip(line, widths, strict=True))]
+        cells = [
+            cell.ljust(w) if i < left else cell.rjust(w) for i, (cell, w) in enumerate(zip(line, widths, strict=True))
+        ]
         return "  ".join(cells).rstrip()
 
     return "\n".join([join(lines[0]), "  ".join("-" * w for w in widths), *[join(line) for line in lines[1:]]])

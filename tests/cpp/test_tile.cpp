@@ -57,9 +57,9 @@ void check_gather(const TileShape& shape, int rows, int columns, Length l, const
 
   std::vector<const float*> px;
   std::vector<float*> py;
-  std::vector<int32_t> offsets;
+  std::vector<int64_t> offsets;
   for (int p = 0; p < rows; ++p) px.push_back(x.data() + p * 3), py.push_back(y.data() + p * pitch);
-  for (int s = 0; s < l.segments; ++s) offsets.push_back((l.segments - 1 - s) * gap);
+  for (int s = 0; s < l.segments; ++s) offsets.push_back(static_cast<int64_t>(l.segments - 1 - s) * gap);
   for (size_t i = 0; i < y.size(); ++i) y[i] = kSentinel;
   std::vector<float> before(static_cast<size_t>(rows * columns));
   for (float& b : before) b = std::uniform_real_distribution<float>(-1, 1)(random);
@@ -90,7 +90,7 @@ void check_gather(const TileShape& shape, int rows, int columns, Length l, const
 void check_outer(const TileShape& shape, int rows, int columns, Length l, bool accumulate, std::mt19937& random) {
   const int a_step = shape.mr + 1, b_step = shape.nr + 2;
   const int steps = l.segments * l.length;
-  Guarded<float> a(static_cast<size_t>(steps ? (steps - 1) * a_step + shape.mr : 0));
+  Guarded<float> a(static_cast<size_t>(steps ? (steps - 1) * a_step + rows : 0));
   Guarded<float> b(static_cast<size_t>(steps ? (steps - 1) * b_step + shape.nr : 0));
   const int pitch = columns + 3;
   Guarded<float> c(static_cast<size_t>((rows - 1) * pitch + columns));
@@ -134,6 +134,7 @@ void for_each_tile(const Check& check) {
       CAPTURE(shape.nr);
       CHECK(shape.nr % tile.lanes == 0);
       CHECK((t == 0 || shape.nr > tile.shape[t - 1].nr));
+      CHECK(shape.mr <= kMaxTileRows);
       for (int rows = 1; rows <= shape.mr; ++rows)
         for (int columns = 1; columns <= shape.nr; ++columns) {
           CAPTURE(rows);
@@ -163,6 +164,34 @@ TEST_CASE("outer tiles equal a double loop and stay within their operands") {
   });
 }
 
+TEST_CASE("column sums equal a double loop and stay within their operands") {
+  std::mt19937 random(3);
+  for (Isa isa : available_isas()) {
+    force_isa(isa);
+    CAPTURE(name_of(isa));
+    for (int64_t pixels : {1, 2, 7, 33, 200})
+      for (int64_t channels = 1; channels <= 3 * table().tile.lanes + 1; ++channels) {
+        CAPTURE(pixels);
+        CAPTURE(channels);
+        const int64_t pitch = channels + pixels % 3;
+        Guarded<float> x(static_cast<size_t>((pixels - 1) * pitch + channels)), out(static_cast<size_t>(channels));
+        fill(x, random), fill(out, random);
+        table().tile.column_sum(x.data(), pixels, channels, pitch, out.data());
+        int wrong = 0;
+        for (int64_t c = 0; c < channels; ++c) {
+          double sum = 0, magnitude = 0;
+          for (int64_t p = 0; p < pixels; ++p) {
+            const double v = x.data()[p * pitch + c];
+            sum += v, magnitude += std::abs(v);
+          }
+          wrong += !close(out.data()[c], sum, magnitude, pixels);
+        }
+        CHECK(wrong == 0);
+      }
+  }
+  force_isa(available_isas().back());
+}
+
 TEST_CASE("gather tiles keep NaN and infinity") {
   for (Isa isa : available_isas()) {
     force_isa(isa);
@@ -171,7 +200,7 @@ TEST_CASE("gather tiles keep NaN and infinity") {
     std::vector<float> w(static_cast<size_t>(2 * shape.nr), 1.0f), y(1);
     const float* px = x;
     float* py = y.data();
-    const int32_t offset = 0;
+    const int64_t offset = 0;
     shape.gather(1, 1, &px, &offset, 1, 2, w.data(), &py, {nullptr, false, 0, 6});
     CHECK(std::isnan(y[0]));
     w[0] = kInf;

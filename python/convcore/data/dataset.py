@@ -79,6 +79,18 @@ class ArrayDataset:
     def __repr__(self) -> str:
         return f"<{self.name}: {len(self)} images {self.shape} {self._pixels.dtype}, {len(self.classes)} classes>"
 
+    def mean_and_std(self) -> tuple[list[float], list[float]]:
+        """Of the pixels, one each per channel, in the images' own units; the deviation is 1 where all are equal."""
+        count = max(self._pixels[..., 0].size, 1)
+        total, square = np.zeros((2, self.shape[0]))
+        for start in range(0, len(self), 256):
+            values = self._pixels[start : start + 256].astype(np.float64)
+            total += values.sum(axis=(0, 1, 2))
+            square += np.einsum("nhwc,nhwc->c", values, values)
+        mean = total / count
+        std = np.sqrt(np.maximum(square / count - mean * mean, 0.0))
+        return mean.tolist(), np.where(std > 0, std, 1.0).tolist()
+
     def gather(self, indices: NDArray[np.int64]) -> tuple[Images, Labels]:
         """Copies of the images (n, C, H, W) and labels (n,) at these indices."""
         return self._pixels.take(indices, axis=0).transpose(0, 3, 1, 2), self.labels.take(indices)

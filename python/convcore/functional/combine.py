@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import _core, random
+from .. import _core, rng
 from ..arguments import integer, number, numbers
 from ..parameter import Variable, clock
 from ..symbol import Array, Operand, Symbol, T
@@ -52,7 +52,7 @@ def concat(xs: Sequence[T], dim: int = 1) -> T:
     axis = integer("concat", "dim", dim)
     if axis != 1:
         raise ValueError(f"concat: dim must be 1, the channels, got {axis}")
-    return apply("concat", {}, *xs)
+    return apply("concat", {}, xs[0], *xs[1:])
 
 
 def normalize(
@@ -64,7 +64,7 @@ def normalize(
     Source: torchvision.transforms.Normalize after ToTensor.
     """
     op = "normalize"
-    attributes = {
+    attributes: dict[str, Any] = {
         "scale": number(op, "scale", scale),
         "mean": numbers(op, "mean", mean),
         "std": numbers(op, "std", std),
@@ -91,25 +91,18 @@ def batch_norm(
     """
     op = "batch_norm"
     attributes = {"eps": number(op, "eps", eps), "momentum": number(op, "momentum", momentum)}
-    if isinstance(x, Symbol):
-        if running_mean is None or running_var is None:
-            raise TypeError(f"{op}: running_mean and running_var are needed in a network")
-        return apply(op, attributes, x, weight, bias, running_mean, running_var)
-    if running_mean is None or running_var is None:
-        if not training or running_mean is not running_var:
-            raise TypeError(f"{op}: running_mean and running_var are needed; both may be None in training")
+    if running_mean is None and running_var is None and training and not isinstance(x, Symbol):
         channels = np.shape(x)[1] if np.ndim(x) > 1 else 1
         running_mean, running_var = np.zeros(channels, np.float32), np.ones(channels, np.float32)
-    statistics = [_memory(s) for s in (running_mean, running_var)]
-    inputs = [*arrays([x, weight, bias]), *statistics]
-    y: Any = _core.forward(op, attributes, inputs, bool(training))[0]
+    if running_mean is None or running_var is None:
+        raise TypeError(f"{op}: running_mean and running_var are needed (both may be None with arrays in training)")
+    if isinstance(x, Symbol):
+        return apply(op, attributes, x, weight, bias, running_mean, running_var)
+    running: list[Any] = [s.memory if isinstance(s, Variable) else s for s in (running_mean, running_var)]
+    y: Array = _core.forward(op, attributes, [*arrays([x, weight, bias]), *running], bool(training))[0]
     if training:
         clock.stamp([s for s in (running_mean, running_var) if isinstance(s, Variable)])
     return y
-
-
-def _memory(statistics: Any) -> Any:
-    return statistics.memory if isinstance(statistics, Variable) else statistics
 
 
 def local_response_norm(x: T, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> T:
@@ -136,9 +129,7 @@ def dropout(x: T, p: float = 0.5, training: bool = True) -> T:
     attributes = {"p": number("dropout", "p", p)}
     if isinstance(x, Symbol):
         return apply("dropout", attributes, x)
-    y: Array = _core.forward(
-        "dropout", attributes, arrays([x]), bool(training), random.initial_seed(), random.next_step()
-    )[0]
+    y: Array = _core.forward("dropout", attributes, arrays([x]), bool(training), rng.initial_seed(), rng.next_step())[0]
     return y
 
 

@@ -197,9 +197,7 @@ def _window(op: str, kernel_size: Any, stride: Any, padding: Any, dilation: Any)
     }
 
 
-def im2col(
-    x: T, kernel_size: IntOrPair, stride: IntOrPair = 1, padding: Padding = 0, dilation: IntOrPair = 1
-) -> T:
+def im2col(x: T, kernel_size: IntOrPair, stride: IntOrPair = 1, padding: Padding = 0, dilation: IntOrPair = 1) -> T:
     """Receptive fields stretched into columns: convolution becomes one matrix product with them.
 
     x: (N, C, H, W). Returns (N, C*kH*kW, L), L = H'*W' output places: a 227x227x3 image under 11x11 windows of stride 4

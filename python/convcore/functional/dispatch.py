@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from .. import _core
 from ..parameter import Variable
-from ..symbol import Operand, Symbol
+from ..symbol import Array, Operand, Symbol, T
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import ArrayLike
+
     from .._core import Attributes
 
 
-def apply(kind: str, attributes: Attributes, *inputs: Operand | None) -> Any:
+def apply(kind: str, attributes: Attributes, x: T, *more: Operand | None) -> T:
     """The op's (first) output: a symbol if any input is one, else an array."""
-    for x in inputs:
-        if isinstance(x, Symbol):
-            return x.tracer.emit(kind, attributes, inputs)
-    return _core.forward(kind, attributes, arrays(inputs))[0]
+    inputs = (x, *more)
+    for symbol in inputs:
+        if isinstance(symbol, Symbol):
+            traced: Any = symbol.tracer.emit(kind, attributes, inputs)
+            return cast("T", traced)
+    computed: Any = _core.forward(kind, attributes, arrays(inputs))[0]
+    return cast("T", computed)
+
+
+def input_gradient(kind: str, attributes: Attributes, x: ArrayLike, grad_output: ArrayLike) -> Array:
+    """The gradient for x of an op of one input."""
+    gradient: Array = gradients(kind, attributes, (x,), grad_output, (True,))[0]
+    return gradient
 
 
 def gradients(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..arguments import integer, number, reduction
 from ..symbol import Operand, T
 from .dispatch import apply
@@ -22,7 +24,7 @@ def cross_entropy(
     Source: torch.nn.functional.cross_entropy.
     """
     op = "cross_entropy"
-    attributes = {
+    attributes: dict[str, Any] = {
         "label_smoothing": number(op, "label_smoothing", label_smoothing),
         "ignore_index": integer(op, "ignore_index", ignore_index),
         "reduction": _reduction(op, reduction),

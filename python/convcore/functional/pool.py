@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from ..arguments import IntOrPair, pair, single
 from ..symbol import Array, T
-from .dispatch import apply, gradients
+from .dispatch import apply, input_gradient
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -90,7 +90,7 @@ def max_pool2d_backward(
     """The gradient of `max_pool2d` for x: each window's gradient goes to its (first) maximum."""
     op = "max_pool2d"
     attributes = _pool(op, kernel_size, stride, padding, ceil_mode, dilation=pair(op, "dilation", dilation))
-    return gradients(op, attributes, (x,), grad_output, (True,))[0]
+    return input_gradient(op, attributes, x, grad_output)
 
 
 def max_pool1d(
@@ -139,7 +139,7 @@ def avg_pool2d_backward(
     op = "avg_pool2d"
     count = _flag(op, "count_include_pad", count_include_pad)
     attributes = _pool(op, kernel_size, stride, padding, ceil_mode, count_include_pad=count)
-    return gradients(op, attributes, (x,), grad_output, (True,))[0]
+    return input_gradient(op, attributes, x, grad_output)
 
 
 def avg_pool1d(
@@ -180,7 +180,7 @@ def sum_pool2d_backward(
 ) -> Array:
     """The gradient of `sum_pool2d` for x."""
     attributes = _pool("sum_pool2d", kernel_size, stride, padding, ceil_mode)
-    return gradients("sum_pool2d", attributes, (x,), grad_output, (True,))[0]
+    return input_gradient("sum_pool2d", attributes, x, grad_output)
 
 
 def adaptive_avg_pool2d(x: T, output_size: IntOrPair) -> T:

@@ -45,18 +45,19 @@ class Sequential(_Children):
     Indexing gives a layer, slicing a Sequential that shares its layers. Source: torch.nn.Sequential.
     """
 
-    def __init__(self, *modules: Module | Mapping[str, Module]) -> None:
-        if len(modules) == 1 and isinstance(modules[0], Mapping):
-            super().__init__(modules[0])
-        else:
-            super().__init__(modules)  # type: ignore[arg-type]
+    @overload
+    def __init__(self, modules: Mapping[str, Module], /) -> None: ...
+    @overload
+    def __init__(self, *modules: Module) -> None: ...
+    def __init__(self, *modules: Any) -> None:
+        super().__init__(modules[0] if len(modules) == 1 and isinstance(modules[0], Mapping) else modules)
 
     def forward(self, x: Symbol) -> Symbol:
         for child in self.children():
             x = child(x)
         return x
 
-    @overload  # type: ignore[override]
+    @overload
     def __getitem__(self, index: int) -> Module: ...
     @overload
     def __getitem__(self, index: slice) -> Sequential: ...
@@ -90,7 +91,9 @@ class Residual(Module):
 
     def forward(self, x: Symbol) -> Symbol:
         y: Symbol = self.body(x) + (x if self.shortcut is None else self.shortcut(x))
-        return y if self.activation is None else self.activation(y)
+        if self.activation is not None:
+            y = self.activation(y)
+        return y
 
 
 class Parallel(_Children):
@@ -100,4 +103,5 @@ class Parallel(_Children):
     """
 
     def forward(self, x: Symbol) -> Symbol:
-        return F.concat([child(x) for child in self.children()])
+        branches: list[Symbol] = [child(x) for child in self.children()]
+        return F.concat(branches)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from .. import functional as F
 from ..arguments import IntOrPair, Padding, integer, padding1d, padding2d, pair, single
@@ -15,7 +15,15 @@ from .module import Module
 class _Conv(Module):
     """What the convolutions share: channels, groups, weight and bias."""
 
-    settings = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups")
+    settings: ClassVar[tuple[str, ...]] = (
+        "in_channels",
+        "out_channels",
+        "kernel_size",
+        "stride",
+        "padding",
+        "dilation",
+        "groups",
+    )
     bias: Parameter | None
 
     def _set_up(self, in_channels: int, out_channels: int, window: list[int], groups: int, bias: bool) -> None:

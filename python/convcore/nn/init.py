@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .. import random
+from .. import rng
 from ..parameter import Parameter, Variable
 
 if TYPE_CHECKING:
@@ -43,12 +43,12 @@ def fans(shape: Sequence[int]) -> tuple[int, int]:
 
 def uniform_(variable: Variable, a: float = 0.0, b: float = 1.0) -> None:
     """Uniform in [a, b)."""
-    variable.data = random.generator().random(variable.shape, np.float32) * np.float32(b - a) + np.float32(a)
+    variable.data = rng.generator().random(variable.shape, np.float32) * np.float32(b - a) + np.float32(a)
 
 
 def normal_(variable: Variable, mean: float = 0.0, std: float = 1.0) -> None:
     """Normal."""
-    variable.data = random.generator().standard_normal(variable.shape, np.float32) * np.float32(std) + np.float32(mean)
+    variable.data = rng.generator().standard_normal(variable.shape, np.float32) * np.float32(std) + np.float32(mean)
 
 
 def constant_(variable: Variable, value: float) -> None:

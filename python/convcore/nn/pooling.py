@@ -35,7 +35,10 @@ class MaxPool2d(Module):
 
 
 class MaxPool1d(Module):
-    """The largest value of each window, `functional.max_pool1d`. (N, C, L) to (N, C, L'). Source: torch.nn.MaxPool1d."""
+    """The largest value of each window, `functional.max_pool1d`. (N, C, L) to (N, C, L').
+
+    Source: torch.nn.MaxPool1d.
+    """
 
     settings = ("kernel_size", "stride", "padding", "dilation", "ceil_mode")
 

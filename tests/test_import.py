@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What `import convcore` brings along, and what its package holds."""
+
+import ast
+import inspect
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import convcore as cc
+from convcore import _core
+
+PACKAGE = Path(_core.__file__).parent
+SOURCES = Path(cc.__file__).parent
+Python = Callable[..., str]
+
+
+def test_import_loads_no_third_party_package_but_numpy(python: Python) -> None:
+    code = """
+import sys
+import numpy
+before = set(sys.modules)
+import convcore
+print(*sorted({name.split(".")[0] for name in set(sys.modules) - before}))
+"""
+    loaded = set(python(code).split())
+    assert loaded - set(sys.stdlib_module_names) <= {"convcore", "numpy"}
+
+
+def test_the_package_is_typed() -> None:
+    assert (SOURCES / "py.typed").exists()
+    assert (SOURCES / "_core.pyi").exists()
+
+
+def _stub() -> ast.Module:
+    return ast.parse((SOURCES / "_core.pyi").read_text())
+
+
+def _declared(body: list[ast.stmt]) -> set[str]:
+    names = set()
+    for node in body:
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            names.add(node.name)
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            names.add(node.target.id)
+    return names
+
+
+def test_the_stubs_name_what_the_core_has() -> None:
+    public = {name for name in dir(_core) if not name.startswith("_")} | {"__version__"}
+    assert _declared(_stub().body) == public
+
+
+def test_the_stubs_name_what_the_classes_have() -> None:
+    for node in _stub().body:
+        if isinstance(node, ast.ClassDef) and node.name != "ShapeError":
+            members = {m for m in vars(getattr(_core, node.name)) if not m.startswith("_")}
+            assert _declared(node.body) - {"__init__"} == members, node.name
+
+
+def test_the_version() -> None:
+    assert cc.__version__ == _core.__version__
+
+
+def test_everything_public_is_documented() -> None:
+    undocumented = []
+    for module in (cc, cc.functional, cc.nn, cc.optim):
+        for name in module.__all__:
+            item = getattr(module, name)
+            if (inspect.isclass(item) or inspect.isfunction(item)) and not inspect.getdoc(item):
+                undocumented.append(f"{module.__name__}.{name}")
+    assert not undocumented
+
+
+def test_functional_holds_the_agreed_names() -> None:
+    """Names that others rely on."""
+    agreed = """conv2d conv2d_backward conv1d conv1d_backward conv_transpose2d conv_transpose2d_backward im2col col2im
+    max_pool2d max_pool2d_backward avg_pool2d avg_pool2d_backward sum_pool2d sum_pool2d_backward convolve linear relu
+    sigmoid softmax cross_entropy""".split()
+    assert set(agreed) <= set(cc.functional.__all__)
+
+
+def test_every_kind_of_op_is_known() -> None:
+    agreed = """conv2d conv_transpose2d im2col col2im max_pool2d max_pool2d_indices avg_pool2d sum_pool2d
+    adaptive_avg_pool2d adaptive_max_pool2d linear flatten batch_norm local_response_norm dropout concat add multiply
+    relu leaky_relu relu6 sigmoid tanh silu gelu hardswish softmax log_softmax normalize cross_entropy hinge_loss
+    multi_margin_loss mse_loss l1_loss huber_loss bce_with_logits correct_count""".split()
+    assert set(agreed) == set(_core.op_kinds())
+
+
+def test_info() -> None:
+    info = cc.info()
+    text = str(info)
+    for item in (_core.isa(), _core.__version__, str(_core.get_num_threads())):
+        assert item in text
