@@ -17,9 +17,9 @@ train, held_out = open_dataset(Path(__file__).parent / "data" / "mnist5k").split
 batches = DataLoader(train, batch_size=64, shuffle=True)
 
 model = cc.models.lenet5()
-optimizer = optim.Adam(lr=3e-3)
-scheduler = optim.OneCycleLR(optimizer, max_lr=3e-3, total_steps=EPOCHS * len(batches))
-trainer = cc.Trainer(model, nn.CrossEntropyLoss(), optimizer, scheduler)
+optimizer = optim.Adam(lr=5e-3)
+scheduler = optim.OneCycleLR(optimizer, max_lr=5e-3, total_steps=EPOCHS * len(batches))
+trainer = cc.Trainer(model, nn.CrossEntropyLoss(label_smoothing=0.1), optimizer, scheduler)
 trainer.fit(batches, EPOCHS, validation=DataLoader(held_out, batch_size=256))
 
 if len(sys.argv) > 1:

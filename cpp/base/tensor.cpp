@@ -5,11 +5,11 @@
 
 namespace convcore {
 
-int64_t Shape::size() const {
+int64_t Shape::size(std::string_view who) const {
   int64_t total = 1;
   for (int64_t d : *this) {
-    require<ShapeError>(d >= 0, "shape", "dimensions must not be negative, got ", *this);
-    require<ShapeError>(!__builtin_mul_overflow(total, d, &total) && total <= INT64_MAX / 8, "shape",
+    require<ShapeError>(d >= 0, who, "dimensions must not be negative, got ", *this);
+    require<ShapeError>(!__builtin_mul_overflow(total, d, &total) && total <= INT64_MAX / 8, who,
                         "number of elements overflows 64 bits: ", *this);
   }
   return total;

@@ -13,6 +13,7 @@
 #include <initializer_list>
 #include <ostream>
 #include <string>
+#include <string_view>
 
 #include "base/error.h"
 
@@ -34,8 +35,9 @@ class Shape {
   }
   const int64_t* begin() const { return dims_.data(); }
   const int64_t* end() const { return dims_.data() + rank_; }
-  // Number of elements; 1 for a scalar. Throws ShapeError for a negative dimension or when 4 * size() overflows 63 bits.
-  int64_t size() const;
+  // Number of elements; 1 for a scalar. Throws ShapeError, beginning with `who`, for a negative dimension or when the
+  // size in bytes overflows 64 bits.
+  int64_t size(std::string_view who = "shape") const;
   bool operator==(const Shape& other) const;
 
  private:

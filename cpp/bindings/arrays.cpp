@@ -49,15 +49,16 @@ py::array as_array(py::handle object, const Label& label) {
 Items::Items(py::handle sequence, std::string_view who, std::string_view name) {
   require<TypeError>(PySequence_Check(sequence.ptr()) && !PyUnicode_Check(sequence.ptr()), who, name,
                      " must be a sequence, got ", Py_TYPE(sequence.ptr())->tp_name);
-  fast_ = py::reinterpret_steal<py::object>(PySequence_Fast(sequence.ptr(), "not a sequence"));
-  if (!fast_) throw py::error_already_set();
+  items_ = py::reinterpret_steal<py::object>(PySequence_Tuple(sequence.ptr()));
+  if (!items_) throw py::error_already_set();
 }
 
 InputArray::InputArray(py::handle object, const Label& label) : owner_(as_array(object, label)) {
   const py::dtype dtype = owner_.dtype();
   element_ = element_of(dtype.kind(), dtype.itemsize());
-  require<TypeError>(element_ != Element::other, label.who, label.name, ": dtype ", dtype_name(owner_),
-                     " is not supported (float32, float64, float16, bool and integers are)");
+  if (element_ == Element::other)  // no require(): the dtype's name would be made every time, which is slow
+    throw TypeError(message(label.who, label.name, ": dtype ", dtype_name(owner_),
+                            " is not supported (float32, float64, float16, bool and integers are)"));
   if (const char order = dtype.byteorder(); order != '=' && order != '|')  // the other byte order
     owner_ = owner_.attr("astype")(dtype.attr("newbyteorder")("="));
   require<ShapeError>(owner_.ndim() <= kMaxRank, label.who, label.name, ": at most ", kMaxRank,

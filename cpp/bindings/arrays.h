@@ -22,15 +22,16 @@ struct Label {
   std::string_view who, name;
 };
 
-// Elements of a Python sequence (a str is none), without copying lists and tuples. Needs the GIL.
+// Elements of a Python sequence (a str is none), as they were when this was made: turning them into arrays may run
+// Python code that changes the sequence.
 class Items {
  public:
   Items(py::handle sequence, std::string_view who, std::string_view name);  // throws TypeError
-  size_t size() const { return static_cast<size_t>(PySequence_Fast_GET_SIZE(fast_.ptr())); }
-  py::handle operator[](size_t i) const { return PySequence_Fast_GET_ITEM(fast_.ptr(), static_cast<Py_ssize_t>(i)); }
+  size_t size() const { return static_cast<size_t>(PyTuple_GET_SIZE(items_.ptr())); }
+  py::handle operator[](size_t i) const { return PyTuple_GET_ITEM(items_.ptr(), static_cast<Py_ssize_t>(i)); }
 
  private:
-  py::object fast_;
+  py::object items_;
 };
 
 // An array that the caller gave, kept alive, with all that is needed to read it without the GIL.

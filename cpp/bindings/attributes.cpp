@@ -63,9 +63,10 @@ Attribute to_attribute(py::handle value, std::string_view who, const std::string
 Attributes to_attributes(py::handle mapping, std::string_view who) {
   require<TypeError>(PyMapping_Check(mapping.ptr()) && !PySequence_Check(mapping.ptr()), who,
                      "attributes must be a mapping of names to values, got ", type_name(mapping));
-  const py::dict items = PyDict_Check(mapping.ptr()) ? py::reinterpret_borrow<py::dict>(mapping)
-                                                     : py::dict(py::reinterpret_borrow<py::object>(mapping));
   Attributes attributes;
+  if (PyDict_CheckExact(mapping.ptr()) && PyDict_GET_SIZE(mapping.ptr()) == 0) return attributes;
+  py::dict items;  // a copy, because reading numbers may run Python code that changes the mapping
+  if (PyDict_Update(items.ptr(), mapping.ptr()) != 0) throw py::error_already_set();
   for (const auto& [key, value] : items) {
     require<TypeError>(PyUnicode_Check(key.ptr()), who, "attribute names must be str, got ", type_name(key));
     const auto name = key.cast<std::string>();

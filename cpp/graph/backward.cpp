@@ -8,12 +8,12 @@ namespace {
 
 void check_loss(const Graph& graph) {
   require(!graph.outputs().empty(), "program", "a training graph needs its loss as output 0, got no outputs");
-  const Value& value = graph.values()[graph.outputs()[0]];
-  const TensorSpec& loss = value.spec;
-  require(value.kind == ValueKind::activation, "program", "the loss must be computed by a node, got '", value.name, "'");
-  require<ShapeError>(loss.shape.rank() == 0, "program", "output 0 of a training graph must be a scalar loss, got shape ",
-                      loss.shape);
-  require<TypeError>(loss.dtype == DType::f32, "program", "the loss must be float32, got ", name_of(loss.dtype));
+  const Value& loss = graph.values()[graph.outputs()[0]];
+  require(loss.kind == ValueKind::activation, "program", "the loss must be computed by a node, got '", loss.name, "'");
+  require<ShapeError>(loss.spec.shape.rank() == 0, "program",
+                      "output 0 of a training graph must be a scalar loss, got shape ", loss.spec.shape);
+  require<TypeError>(loss.spec.dtype == DType::f32, "program", "the loss must be float32, got ",
+                     name_of(loss.spec.dtype));
 }
 
 // For each value: does it depend on a parameter, through floats?

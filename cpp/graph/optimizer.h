@@ -15,14 +15,14 @@ namespace convcore {
 // Attributes beside weight_decay and max_grad_norm, by kind, with PyTorch's defaults.
 struct OptimizerSettings {
   enum class Kind { sgd, adam, adamw, rmsprop, adagrad } kind;
-  double weight_decay = 0;                        // adamw: 0.01, decoupled
-  double max_grad_norm = 0;                       // 0: no clipping
-  double momentum = 0, dampening = 0;             // sgd; momentum: rmsprop too
-  bool nesterov = false;                          // sgd
-  double beta1 = 0.9, beta2 = 0.999;              // adam, adamw: betas
-  double eps = 1e-8;                              // adagrad: 1e-10
-  double alpha = 0.99;                            // rmsprop
-  bool centered = false;                          // rmsprop
+  double weight_decay = 0;                             // adamw: 0.01, decoupled
+  double max_grad_norm = 0;                            // 0: no clipping
+  double momentum = 0, dampening = 0;                  // sgd; momentum: rmsprop too
+  bool nesterov = false;                               // sgd
+  double beta1 = 0.9, beta2 = 0.999;                   // adam, adamw: betas
+  double eps = 1e-8;                                   // adagrad: 1e-10
+  double alpha = 0.99;                                 // rmsprop
+  bool centered = false;                               // rmsprop
   double lr_decay = 0, initial_accumulator_value = 0;  // adagrad
 };
 
@@ -62,10 +62,10 @@ class Optimizer {
   OptimizerSettings settings_;
   std::vector<int64_t> sizes_;
   std::vector<Chunk> chunks_;
-  std::vector<double> sums_;          // by chunk
-  int64_t total_ = 0;                 // elements
+  std::vector<double> sums_;  // by chunk
+  int64_t total_ = 0;         // elements
   std::vector<std::string> slot_names_;
-  std::vector<AlignedBuffer> slots_;  // each as long as all parameters, each of these 64-byte aligned
+  std::vector<AlignedBuffer> slots_;   // each as long as all parameters, each of these 64-byte aligned
   std::vector<int64_t> slot_offsets_;  // by parameter
   int64_t steps_ = 0;
   double grad_norm_ = 0;

@@ -74,14 +74,14 @@ struct Program::State {
   Steps steps;
 
   // By caller's position.
-  std::vector<int> inputs, outputs, parameters, buffers;           // value ids
-  std::vector<bool> input_is_dense_somewhere;                      // an op reads it as dense: no gaps allowed
+  std::vector<int> inputs, outputs, parameters, buffers;  // value ids
+  std::vector<bool> input_is_dense_somewhere;             // an op reads it as dense: no gaps allowed
   std::vector<std::vector<int>> output_regions;
   std::vector<size_t> gradient_offsets;
   size_t gradient_size = 0;
 
-  std::vector<Block> blocks;     // of the regions in the arena
-  std::vector<int> block_regions;
+  std::vector<Block> blocks;       // of the arena
+  std::vector<int> block_regions;  // which region each block holds
   size_t arena_bytes = 0, packed_bytes = 0;
   AlignedBuffer arena, packed;
 

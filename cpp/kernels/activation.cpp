@@ -8,7 +8,7 @@ namespace convcore::CONVCORE_ISA {
 namespace {
 
 // forward: y of x. backward: dx of dy and `from`, which is y or x as the comment says. min and max give their second
-// operand where one is NaN, comparisons with NaN are false: the order of operands keeps NaN, as PyTorch does.
+// operand where one is NaN, comparisons with NaN are false: the order of operands treats NaN as PyTorch does.
 
 // y = max(0, x);  dx = dy where y > 0
 struct Relu {
@@ -20,7 +20,7 @@ struct Relu {
 struct Relu6 {
   CC_INLINE Vec forward(Vec x, Vec) { return min(set1(6.0f), max(zero(), x)); }
   CC_INLINE Vec backward(Vec dy, Vec y, Vec) {
-    return if_ge(zero(), y, zero(), if_ge(y, set1(6.0f), zero(), dy));
+    return if_gt(y, zero(), if_gt(set1(6.0f), y, dy, zero()), zero());
   }
 };
 
@@ -86,7 +86,7 @@ struct Hardswish {
   }
   CC_INLINE Vec backward(Vec dy, Vec x, Vec) {
     const Vec three = set1(3.0f), middle = mul(dy, add(div(x, three), set1(0.5f)));
-    return if_ge(negate(three), x, zero(), if_gt(three, x, middle, dy));
+    return if_ge(negate(three), x, zero(), if_ge(x, three, dy, middle));
   }
 };
 

@@ -22,12 +22,11 @@ struct Mse {
   CC_INLINE Vec by_t(Vec x, Vec t, Vec, Vec) { return mul(set1(2.0f), sub(t, x)); }
 };
 
-// |x - t|, derivative 0 at 0
+// |x - t|, derivative 0 at 0 (and NaN)
 struct L1 {
   CC_INLINE Vec term(Vec x, Vec t, Vec, Vec) { return abs(sub(x, t)); }
   CC_INLINE Vec by_x(Vec x, Vec t, Vec, Vec) {
-    const Vec e = sub(x, t), one = set1(1.0f);
-    return if_gt(e, zero(), one, if_gt(zero(), e, negate(one), mul(e, zero())));  // NaN stays NaN
+    return if_gt(x, t, set1(1.0f), if_gt(t, x, set1(-1.0f), zero()));
   }
   CC_INLINE Vec by_t(Vec x, Vec t, Vec w, Vec d) { return by_x(t, x, w, d); }
 };

@@ -24,6 +24,14 @@ CC_INLINE Vec position(int32_t i, Position kind) {
   return set1(f);
 }
 
+// The last channels of a pixel; the compiler sees that they are less than a vector.
+CC_INLINE int tail(int64_t channels) { return static_cast<int>(channels & (kLanes - 1)); }
+
+// Outputs from `column` on that are alike but for their place.
+CC_INLINE int alike(const PoolArgs& a, int column) {
+  return column == a.run_begin && a.run_end > a.run_begin ? a.run_end - a.run_begin : 1;
+}
+
 // Where a row's results go; the pointers that a Position does not name are null.
 struct Out {
   float* y;
@@ -58,12 +66,11 @@ CC_INLINE void store_max(const Out& out, int64_t c, Vec value, Vec at, int n, Po
 struct Taps {
   const float* x;
   int64_t row, column;  // floats from tap to tap
-  int32_t position;
-  int64_t position_row, position_column;
+  int64_t position, position_row, position_column;
 };
 
 CC_INLINE void max_block(const Taps& taps, int rows, int columns, int64_t c, int n, const Out& out, Position kind) {
-  Vec best = set1(-__builtin_inff()), at = position(taps.position, kind);
+  Vec best = set1(-__builtin_inff()), at = position(static_cast<int32_t>(taps.position), kind);
   for (int r = 0; r < rows; ++r) {
     const float* x = taps.x + r * taps.row + c;
     for (int k = 0; k < columns; ++k, x += taps.column) {
@@ -82,7 +89,22 @@ CC_INLINE void max_block(const Taps& taps, int rows, int columns, int64_t c, int
 CC_INLINE void max_pixel(const Taps& taps, int rows, int columns, int64_t channels, const Out& out, Position kind) {
   int64_t c = 0;
   for (; c + kLanes <= channels; c += kLanes) max_block(taps, rows, columns, c, kLanes, out, kind);
-  if (c < channels) max_block(taps, rows, columns, c, static_cast<int>(channels - c), out, kind);
+  if (tail(channels)) max_block(taps, rows, columns, c, tail(channels), out, kind);
+}
+
+// `count` outputs whose windows are run_step apart. By value: what is stored must not be taken for a change of these.
+CC_INLINE void max_run(const PoolArgs a, Taps taps, int rows, int columns, int count, Out out, Position kind) {
+  const bool narrow = a.channels < kLanes;  // one block, so that all but the pixel's place is set up once
+  for (int i = 0; i < count; ++i) {
+    if (narrow)
+      max_block(taps, rows, columns, 0, tail(a.channels), out, kind);
+    else
+      max_pixel(taps, rows, columns, a.channels, out, kind);
+    taps.x += a.run_step * a.x_pitch;
+    if (kind == Position::i32 || kind == Position::i64) taps.position += a.run_step;
+    out.y_at += a.y_pitch;
+    out.at += a.position_pitch;
+  }
 }
 
 CC_INLINE void max_row(const PoolArgs& a, int row, const float* x, Out out, Position kind) {
@@ -93,10 +115,10 @@ CC_INLINE void max_row(const PoolArgs& a, int row, const float* x, Out out, Posi
   taps.column = a.column_dilation * a.x_pitch;
   taps.position_row = int64_t{a.row_dilation} * (local ? a.extent : a.width);
   taps.position_column = a.column_dilation;
-  out.y_at = int64_t{row} * a.out_width * a.y_pitch;
-  out.at = int64_t{row} * a.out_width * a.position_pitch;
-  out.end = a.position_pitch == a.channels ? out.at + a.out_width * a.position_pitch : 0;
-  for (int o = 0; o < a.out_width; ++o) {
+  const int64_t first = int64_t{row} * a.out_width;
+  out.end = a.position_pitch == a.channels ? (first + a.out_width) * a.position_pitch : 0;
+  for (int o = 0, count; o < a.out_width; o += count) {
+    count = alike(a, o);
     const PoolWindow h = a.columns[o];
     taps.x = x + (int64_t{v.begin} * a.width + h.begin) * a.x_pitch;
     if (v.count <= 0 || h.count <= 0)
@@ -105,15 +127,15 @@ CC_INLINE void max_row(const PoolArgs& a, int row, const float* x, Out out, Posi
       taps.position = (v.begin - v.origin) * a.extent + (h.begin - h.origin);
     else
       taps.position = v.begin * a.width + h.begin;
+    out.y_at = (first + o) * a.y_pitch;
+    out.at = (first + o) * a.position_pitch;
     // The usual windows, unrolled.
     if (v.count == 2 && h.count == 2)
-      max_pixel(taps, 2, 2, a.channels, out, kind);
+      max_run(a, taps, 2, 2, count, out, kind);
     else if (v.count == 3 && h.count == 3)
-      max_pixel(taps, 3, 3, a.channels, out, kind);
+      max_run(a, taps, 3, 3, count, out, kind);
     else
-      max_pixel(taps, v.count, h.count, a.channels, out, kind);
-    out.y_at += a.y_pitch;
-    out.at += a.position_pitch;
+      max_run(a, taps, v.count, h.count, count, out, kind);
   }
 }
 
@@ -150,51 +172,80 @@ CC_INLINE void sum_pixel(const float* x, int64_t row, int64_t column, int rows, 
   int64_t c = 0;
   for (; c + 4 * kLanes <= channels; c += 4 * kLanes) sum_block(x + c, row, column, rows, columns, s, 4, kLanes, y + c);
   for (; c + kLanes <= channels; c += kLanes) sum_block(x + c, row, column, rows, columns, s, 1, kLanes, y + c);
-  if (c < channels) sum_block(x + c, row, column, rows, columns, s, 1, static_cast<int>(channels - c), y + c);
+  if (tail(channels)) sum_block(x + c, row, column, rows, columns, s, 1, tail(channels), y + c);
+}
+
+CC_INLINE void sum_run(const PoolArgs& a, const float* x, int rows, int columns, float scale, int count, float* y) {
+  for (int i = 0; i < count; ++i, x += a.run_step * a.x_pitch, y += a.y_pitch)
+    sum_pixel(x, a.width * a.x_pitch, a.x_pitch, rows, columns, scale, a.channels, y);
 }
 
 void sum_row(const PoolArgs& a, int row, const float* x, float* y) {
   const PoolWindow v = a.rows[row];
-  const int64_t x_row = a.width * a.x_pitch;
   y += int64_t{row} * a.out_width * a.y_pitch;
-  for (int o = 0; o < a.out_width; ++o, y += a.y_pitch) {
+  for (int o = 0, count; o < a.out_width; o += count, y += count * a.y_pitch) {
+    count = alike(a, o);
     const PoolWindow h = a.columns[o];
-    const float* from = x + v.begin * x_row + h.begin * a.x_pitch;
+    const float* from = x + (int64_t{v.begin} * a.width + h.begin) * a.x_pitch;
     if (v.count == 2 && h.count == 2)
-      sum_pixel(from, x_row, a.x_pitch, 2, 2, v.scale * h.scale, a.channels, y);
+      sum_run(a, from, 2, 2, v.scale * h.scale, count, y);
     else
-      sum_pixel(from, x_row, a.x_pitch, v.count, h.count, v.scale * h.scale, a.channels, y);
+      sum_run(a, from, v.count, h.count, v.scale * h.scale, count, y);
   }
 }
 
-// dx = sum over the windows that hold the pixel of dy * scale, or of dy where the maximum stood here.
-CC_INLINE void gather_block(const PoolArgs& a, int row, int column, int64_t c, const float* dy,
-                            const uint8_t* position, float* dx, int n, bool is_max) {
-  const PoolCover v = a.row_covers[row], h = a.column_covers[column];
-  Vec total = zero();
-  for (int r = v.first; r < v.first + v.count; ++r)
-    for (int k = h.first; k < h.first + h.count; ++k) {
-      const PoolWindow &rows = a.rows[r], &columns = a.columns[k];
-      const int64_t o = int64_t{r} * a.out_width + k;
-      const Vec g = load_some(dy + o * a.y_pitch + c, n);
-      if (is_max) {
-        const int code = (row - rows.origin) * a.extent + (column - columns.origin);
-        const Vec at = load_u8(position + o * a.position_pitch + c);
-        total = add(total, if_eq(at, set1(static_cast<float>(code)), g, zero()));
-      } else {
-        total = fma(g, set1(rows.scale * columns.scale), total);
-      }
-    }
+// A window over a pixel: where its dy and position stand, and its scale or what its position must be.
+struct Source {
+  int64_t dy, position;
+  float value;
+};
+enum { kSources = 16 };
+
+CC_INLINE void gather_block(const Source* sources, int count, int64_t c, const float* dy, const uint8_t* position,
+                            float* dx, int n, bool first, bool is_max) {
+  Vec total = first ? zero() : load_some(dx + c, n);
+  for (int i = 0; i < count; ++i) {
+    const Vec g = load_some(dy + sources[i].dy + c, n), value = set1(sources[i].value);
+    if (is_max)
+      total = add(total, if_eq(load_u8(position + sources[i].position + c), value, g, zero()));
+    else
+      total = fma(g, value, total);
+  }
   store_some(dx + c, total, n);
 }
 
+CC_INLINE void gather_pixel(const Source* sources, int count, int64_t channels, const float* dy,
+                            const uint8_t* position, float* dx, bool first, bool is_max) {
+  int64_t c = 0;
+  for (; c + kLanes <= channels; c += kLanes)
+    gather_block(sources, count, c, dy, position, dx, kLanes, first, is_max);
+  if (tail(channels)) gather_block(sources, count, c, dy, position, dx, tail(channels), first, is_max);
+}
+
+// dx = sum over the windows that hold the pixel of dy * scale, or of dy where the maximum stood here.
 CC_INLINE void gather_row(const PoolArgs& a, int row, const float* dy, const uint8_t* position, float* dx,
                           bool is_max) {
+  Source sources[kSources];
+  const PoolCover v = a.row_covers[row];
   dx += int64_t{row} * a.width * a.x_pitch;
   for (int i = 0; i < a.width; ++i, dx += a.x_pitch) {
-    int64_t c = 0;
-    for (; c + kLanes <= a.channels; c += kLanes) gather_block(a, row, i, c, dy, position, dx, kLanes, is_max);
-    if (c < a.channels) gather_block(a, row, i, c, dy, position, dx, static_cast<int>(a.channels - c), is_max);
+    const PoolCover h = a.column_covers[i];
+    int count = 0;
+    bool first = true;
+    for (int r = v.first; r < v.first + v.count; ++r)
+      for (int k = h.first; k < h.first + h.count; ++k) {
+        if (count == kSources) {
+          gather_pixel(sources, count, a.channels, dy, position, dx, first, is_max);
+          first = false;
+          count = 0;
+        }
+        const PoolWindow &rows = a.rows[r], &columns = a.columns[k];
+        const int64_t o = int64_t{r} * a.out_width + k;
+        const int code = is_max ? (row - rows.origin) * a.extent + (i - columns.origin) : 0;
+        sources[count++] = {o * a.y_pitch, o * a.position_pitch,
+                            is_max ? static_cast<float>(code) : rows.scale * columns.scale};
+      }
+    gather_pixel(sources, count, a.channels, dy, position, dx, first, is_max);
   }
 }
 
@@ -213,7 +264,7 @@ CC_INLINE void clear(float* x, int64_t pixels, int64_t pitch, int64_t channels) 
   for (; pixels > 0; --pixels, x += pitch) {
     int64_t c = 0;
     for (; c + kLanes <= channels; c += kLanes) store(x + c, zero());
-    if (c < channels) store_n(x + c, zero(), static_cast<int>(channels - c));
+    if (tail(channels)) store_n(x + c, zero(), tail(channels));
   }
 }
 
@@ -241,7 +292,20 @@ CC_INLINE void spread_block(const Spread& s, int rows, int columns, int64_t c, i
 CC_INLINE void spread_pixel(const Spread& s, int rows, int columns, int64_t channels, bool is_max) {
   int64_t c = 0;
   for (; c + kLanes <= channels; c += kLanes) spread_block(s, rows, columns, c, kLanes, is_max);
-  if (c < channels) spread_block(s, rows, columns, c, static_cast<int>(channels - c), is_max);
+  if (tail(channels)) spread_block(s, rows, columns, c, tail(channels), is_max);
+}
+
+CC_INLINE void spread_run(const PoolArgs& a, Spread s, int rows, int columns, int count, bool is_max) {
+  const bool narrow = a.channels < kLanes;
+  for (int i = 0; i < count; ++i) {
+    if (narrow)
+      spread_block(s, rows, columns, 0, tail(a.channels), is_max);
+    else
+      spread_pixel(s, rows, columns, a.channels, is_max);
+    s.dy += a.y_pitch;
+    if (is_max) s.position += a.position_pitch;
+    s.dx += a.run_step * a.x_pitch;
+  }
 }
 
 CC_INLINE void spread_row(const PoolArgs& a, int row, const float* dy, const uint8_t* position, float* dx,
@@ -256,7 +320,8 @@ CC_INLINE void spread_row(const PoolArgs& a, int row, const float* dy, const uin
     const int end = row + 1 == a.out_height ? a.height : a.rows[row + 1].begin;
     clear(dx + begin * s.row, int64_t{end - begin} * a.width, a.x_pitch, a.channels);
   }
-  for (int o = 0; o < a.out_width; ++o) {
+  for (int o = 0, count; o < a.out_width; o += count) {
+    count = alike(a, o);
     const PoolWindow h = a.columns[o];
     const int64_t pixel = int64_t{row} * a.out_width + o;
     s.dy = dy + pixel * a.y_pitch;
@@ -265,9 +330,9 @@ CC_INLINE void spread_row(const PoolArgs& a, int row, const float* dy, const uin
     s.code = (v.begin - v.origin) * a.extent + (h.begin - h.origin);
     s.scale = v.scale * h.scale;
     if (v.count == 2 && h.count == 2)
-      spread_pixel(s, 2, 2, a.channels, is_max);
+      spread_run(a, s, 2, 2, count, is_max);
     else
-      spread_pixel(s, v.count, h.count, a.channels, is_max);
+      spread_run(a, s, v.count, h.count, count, is_max);
   }
 }
 

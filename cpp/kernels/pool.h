@@ -28,6 +28,8 @@ struct PoolArgs {
   int32_t row_dilation, column_dilation;
   int32_t extent;  // columns from the first to the last tap of the widest window, plus one
   bool fills;      // disjoint windows leave no input pixel out
+  // Columns [run_begin, run_end) have unclipped windows of one size, run_step apart.
+  int32_t run_begin, run_end, run_step;
   int64_t channels;
   int64_t x_pitch, y_pitch, position_pitch;
   const PoolWindow *rows, *columns;

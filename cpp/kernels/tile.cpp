@@ -44,14 +44,13 @@ void gather(int columns, const float* const* x, const int64_t* offsets, int64_t 
   Vec acc[M][V];
   CC_UNROLL for (int p = 0; p < M; ++p) CC_UNROLL for (int v = 0; v < V; ++v) acc[p][v] = zero();
   for (int64_t s = 0; s < segments; ++s) {
-    const float* px[M];
-    CC_UNROLL for (int p = 0; p < M; ++p) px[p] = x[p] + offsets[s];
-    for (int64_t k = 0; k < length; ++k) {
+    const int64_t begin = offsets[s], end = begin + length;
+    for (int64_t i = begin; i < end; ++i) {
       Vec b[V];
       CC_UNROLL for (int v = 0; v < V; ++v) b[v] = load(w + v * kLanes);
       w += V * kLanes;
       CC_UNROLL for (int p = 0; p < M; ++p) {
-        const Vec a = set1(px[p][k]);
+        const Vec a = set1(x[p][i]);
         CC_UNROLL for (int v = 0; v < V; ++v) acc[p][v] = fma(a, b[v], acc[p][v]);
       }
     }

@@ -35,7 +35,7 @@ class ActivationOp : public Op {
 
   void forward(const OpCall& call) const override {
     const Tensor &x = call.inputs[0], &y = call.outputs[0];
-    parallel_blocks({&x, &y}, settings_.cost, [&](const Block& b) {
+    parallel_blocks({&x, &y}, settings_.cost, [&](const RowBlock& b) {
       kernels().forward(b.rows, b.columns, b.in(x), b.out(y), settings_.slope);
     });
   }
@@ -44,7 +44,7 @@ class ActivationOp : public Op {
     const Tensor &dy = call.grad_outputs[0], &dx = call.grad_inputs[0];
     const Tensor& from = settings_.from_output ? call.outputs[0] : call.inputs[0];
     if (!dx) return;
-    parallel_blocks({&dy, &from, &dx}, settings_.cost, [&](const Block& b) {
+    parallel_blocks({&dy, &from, &dx}, settings_.cost, [&](const RowBlock& b) {
       kernels().backward(b.rows, b.columns, b.in(dy), b.in(from), b.out(dx), settings_.slope);
     });
   }

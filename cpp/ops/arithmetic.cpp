@@ -35,7 +35,7 @@ int64_t count(const Position& extents) { return extents[0] * extents[1] * extent
 // y = a op b
 void apply(Binary kernel, const Tensor& a, const Tensor& b, const Tensor& y) {
   if (a.shape == y.shape && b.shape == y.shape) {
-    return parallel_blocks({&a, &b, &y}, 1, [&](const Block& block) {
+    return parallel_blocks({&a, &b, &y}, 1, [&](const RowBlock& block) {
       kernel(block.rows, block.columns, block.in(a), block.in(b), false, block.out(y));
     });
   }

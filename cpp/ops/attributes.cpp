@@ -2,6 +2,7 @@
 #include "ops/attributes.h"
 
 #include <algorithm>
+#include <sstream>
 
 namespace convcore {
 namespace {
@@ -72,6 +73,13 @@ void Attributes::check_known(std::string_view op, std::initializer_list<std::str
     for (std::string_view name : known) names.append(names.empty() ? "" : ", ").append(name);
     throw ValueError(message(op, "unknown attribute '", key, "'; it takes ", names.empty() ? "none" : names));
   }
+}
+
+std::string listed(const std::vector<int64_t>& values) {
+  std::ostringstream out;
+  for (size_t i = 0; i < values.size(); ++i) out << (i ? ", " : "[") << values[i];
+  out << (values.empty() ? "[]" : "]");
+  return out.str();
 }
 
 }  // namespace convcore

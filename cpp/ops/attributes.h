@@ -15,6 +15,8 @@ namespace convcore {
 
 using Attribute = std::variant<bool, int64_t, double, std::string, std::vector<int64_t>, std::vector<double>>;
 
+std::string listed(const std::vector<int64_t>& values);  // "[1, 2]", for errors
+
 // Getters take the op's name for their errors; a missing key gives the fallback, a wrong type throws TypeError.
 class Attributes {
  public:

@@ -13,11 +13,8 @@
 
 namespace convcore {
 
-inline ConstRows const_rows(const Tensor& t) { return {t.f32(), t.pitch}; }
-inline Rows rows(const Tensor& t) { return {t.f32(), t.pitch}; }
-
-// Pixels [first, first + rows) of a tensor; or, where all tensors are packed, elements [first, first + columns) as one row.
-struct Block {
+// Pixels [first, first + rows) of a tensor; or, where all are packed, elements [first, first + columns) as one row.
+struct RowBlock {
   int64_t first, rows, columns;
   bool packed;
 
@@ -26,24 +23,24 @@ struct Block {
   Rows out(const Tensor& t) const { return {t.f32() + offset(t), t.pitch}; }
 };
 
-// body(Block) for all blocks of these tensors, which have the same shape. cost: operations per element.
+// body(RowBlock) for all blocks of these tensors, which have the same shape. cost: operations per element.
 template <class Body>
 void parallel_blocks(std::initializer_list<const Tensor*> tensors, int64_t cost, Body&& body) {
   const Tensor& t = **tensors.begin();
   const int64_t c = t.c();
   if (std::all_of(tensors.begin(), tensors.end(), [](const Tensor* each) { return each->packed(); })) {
     parallel_for(t.pixels() * c, 1024, cost,
-                 [&](int64_t begin, int64_t end) { body(Block{begin, 1, end - begin, true}); });
+                 [&](int64_t begin, int64_t end) { body(RowBlock{begin, 1, end - begin, true}); });
   } else {
     parallel_for(t.pixels(), 1024 / std::max<int64_t>(c, 1) + 1, cost * c,
-                 [&](int64_t begin, int64_t end) { body(Block{begin, end - begin, c, false}); });
+                 [&](int64_t begin, int64_t end) { body(RowBlock{begin, end - begin, c, false}); });
   }
 }
 
 // y = x. Nothing to do where they are one memory.
 inline void copy(const Tensor& x, const Tensor& y) {
   if (x.data == y.data && x.pitch == y.pitch) return;
-  parallel_blocks({&x, &y}, 1, [&](const Block& b) {
+  parallel_blocks({&x, &y}, 1, [&](const RowBlock& b) {
     const ConstRows from = b.in(x);
     const Rows to = b.out(y);
     for (int64_t r = 0; r < b.rows; ++r)

@@ -5,6 +5,7 @@
 #include <span>
 #include <string_view>
 
+#include <string>
 #include "base/error.h"
 #include "ops/op.h"
 
@@ -26,7 +27,7 @@ inline void check_activation(std::string_view kind, std::string_view name, const
   check_dtype(kind, name, spec, DType::f32);
   require<ShapeError>(spec.shape.rank() >= 2 && spec.shape.rank() <= 4, kind, name,
                       " must have shape (N, F), (N, C, L) or (N, C, H, W), got ", spec.shape);
-  spec.shape.size();  // throws when it overflows
+  spec.shape.size(kind);  // throws when it overflows
 }
 
 // Optional inputs are absent when they are left out or have rank 0.
@@ -35,6 +36,8 @@ inline bool is_present(std::span<const TensorSpec> inputs, size_t i) {
 }
 
 // The tensor at `i`, or an absent one.
-inline Tensor tensor_at(std::span<const Tensor> tensors, size_t i) { return i < tensors.size() ? tensors[i] : Tensor{}; }
+inline Tensor tensor_at(std::span<const Tensor> tensors, size_t i) {
+  return i < tensors.size() ? tensors[i] : Tensor{};
+}
 
 }  // namespace convcore

@@ -44,8 +44,8 @@ void check_ranks(std::string_view op, const Shape& x, const Shape& weight) {
   for (int64_t d : weight) require<ShapeError>(d > 0, op, "weight must not have zero sizes, got ", weight);
   for (int i = 1; i < x.rank(); ++i)
     require<ShapeError>(x[i] > 0 && x[i] < kMaxExtent, op, "x must have positive channels and sizes, got ", x);
-  x.size();
-  weight.size();
+  x.size(op);
+  weight.size(op);
 }
 
 void check_bias(std::string_view op, const Shape& bias, int64_t o) {
@@ -116,7 +116,7 @@ Conv2dGeometry conv2d_geometry(std::string_view op, const ConvSettings& s, const
   }
   g.out_h = output_extent(op, "height", g.h, g.pad_top, g.pad_bottom, extent_h, g.stride_h);
   g.out_w = output_extent(op, "width", g.w, g.pad_left, g.pad_right, extent_w, g.stride_w);
-  image_shape(x, g.n, g.o, g.out_h, g.out_w).size();
+  image_shape(x, g.n, g.o, g.out_h, g.out_w).size(op);
   return g;
 }
 
@@ -150,7 +150,7 @@ Conv2dGeometry conv_transpose2d_geometry(std::string_view op, const ConvSettings
   };
   g.h = extent(0, g.out_h, g.kernel_h, g.pad_top, g.pad_bottom);
   g.w = extent(1, g.out_w, g.kernel_w, g.pad_left, g.pad_right);
-  image_shape(x, g.n, g.c, g.h, g.w).size();
+  image_shape(x, g.n, g.c, g.h, g.w).size(op);
   return g;
 }
 

@@ -15,7 +15,8 @@ class ConvTranspose2d final : public ConvolutionOp {
         settings_(ConvSettings::parse(kKind, a)) {
     a.check_known(kKind, {"stride", "padding", "output_padding", "dilation", "groups", "algorithm"});
     const std::vector<int64_t> extra = a.integers(kKind, "output_padding", {0, 0});
-    require(extra.size() == 2 && extra[0] >= 0 && extra[1] >= 0, kKind, "output_padding must be two numbers >= 0");
+    require(extra.size() == 2 && extra[0] >= 0 && extra[1] >= 0, kKind, "output_padding must be two numbers >= 0, got ",
+            listed(extra));
     output_padding_[0] = extra[0], output_padding_[1] = extra[1];
   }
 

@@ -133,7 +133,7 @@ DirectConvolution::Part DirectConvolution::plan_part(const SubConvolution& sub, 
   };
   p.block_images = p.block_rows = 1;
   if (fits(1, sub.rows)) {
-    p.block_rows = sub.rows;
+    p.block_rows = std::max<int64_t>(sub.rows, 1);
     // Small maps: several images make whole tiles, but every thread should still get its share.
     const int64_t most = std::max<int64_t>(1, s_.n / (slots_ * kTasksPerSlot));
     while (p.block_images < most && p.block_images * sub.rows * sub.cols < 256 && fits(p.block_images + 1, sub.rows))

@@ -39,7 +39,7 @@ class DropoutOp : public Op {
     const double threshold = std::min(std::round(p_ * 4294967296.0), 4294967295.0);
     const DropoutNumbers numbers{call.seed, call.stream, static_cast<uint32_t>(threshold),
                                  p_ < 1 ? static_cast<float>(1 / (1 - p_)) : 0.0f};
-    parallel_blocks({&x, &y}, 8, [&](const Block& b) {
+    parallel_blocks({&x, &y}, 8, [&](const RowBlock& b) {
       const int64_t first = b.packed ? b.first : b.first * b.columns;
       table().elementwise.dropout(b.rows, b.columns, b.in(x), b.out(y), first, numbers);
     });

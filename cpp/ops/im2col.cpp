@@ -37,13 +37,16 @@ class Im2colOp : public Op {
  public:
   Im2colOp(std::string_view kind, const Attributes& a) : kind_(kind), settings_(ConvSettings::parse(kind, a)) {
     kernel_ = a.integers(kind, "kernel_size", {});
-    require(kernel_.size() == 2 && kernel_[0] > 0 && kernel_[1] > 0, kind, "kernel_size must be two positive numbers");
+    require(kernel_.size() == 2 && kernel_[0] > 0 && kernel_[1] > 0, kind,
+            "kernel_size must be two positive numbers, got ", listed(kernel_));
   }
 
  protected:
   Conv2dGeometry geometry(const Shape& x) const {
-    const Shape weight = x.rank() == 3 ? Shape{1, x[1], kernel_[1]} : Shape{1, x.rank() > 1 ? x[1] : 1, kernel_[0], kernel_[1]};
-    require<ShapeError>(x.rank() == 4 || (x.rank() == 3 && kernel_[0] == 1), kind_, "x must be (N, C, H, W), or (N, C, L) with kernel (1, k), got ", x);
+    require<ShapeError>(x.rank() == 4 || (x.rank() == 3 && kernel_[0] == 1), kind_,
+                        "x must be (N, C, H, W), or (N, C, L) with kernel (1, k), got ", x);
+    require<ShapeError>(x[1] > 0, kind_, "x must have at least one channel, got ", x);
+    const Shape weight = x.rank() == 3 ? Shape{1, x[1], kernel_[1]} : Shape{1, x[1], kernel_[0], kernel_[1]};
     return conv2d_geometry(kind_, settings_, x, weight, {});
   }
   void check(std::span<const TensorSpec> inputs) const {
@@ -94,7 +97,8 @@ class Col2im final : public Im2colOp {
   explicit Col2im(const Attributes& a) : Im2colOp("col2im", a) {
     a.check_known("col2im", {"output_size", "kernel_size", "stride", "padding", "dilation"});
     size_ = a.integers("col2im", "output_size", {});
-    require(size_.size() == 2 && size_[0] > 0 && size_[1] > 0, "col2im", "output_size must be two positive numbers");
+    require(size_.size() == 2 && size_[0] > 0 && size_[1] > 0, "col2im", "output_size must be two positive numbers, got ",
+            listed(size_));
   }
   std::string_view kind() const override { return "col2im"; }
   bool backward_reads_inputs() const override { return false; }

@@ -69,7 +69,7 @@ class NormalizeOp : public Op {
   }
 
  private:
-  // body(first pixel, rows, columns, pitches): rows of pixels_ pixels at once where both are packed, and a shorter last.
+  // body(first pixel, rows, columns, pitches): rows of pixels_ pixels where both are packed, and a shorter last one.
   template <class Body>
   void in_rows(const Tensor& x, const Tensor& y, Body&& body) const {
     const int64_t c = y.c(), group = x.packed() && y.packed() ? pixels_ : 1;

@@ -122,6 +122,16 @@ PoolAxis PoolGeometry::plan_axis(int axis, int64_t in, int64_t out) const {
   }
   a.fills = a.disjoint && inside == in;
 
+  const auto unclipped = [&](int64_t o) {
+    return o < out && a.windows[o].begin == a.windows[o].origin && a.windows[o].count == a.taps;
+  };
+  while (a.run_begin < out && !unclipped(a.run_begin)) ++a.run_begin;
+  a.run_end = a.run_begin;
+  if (unclipped(a.run_begin + 1)) a.run_step = a.windows[a.run_begin + 1].origin - a.windows[a.run_begin].origin;
+  while (unclipped(a.run_end) &&
+         a.windows[a.run_end].origin == a.windows[a.run_begin].origin + (a.run_end - a.run_begin) * a.run_step)
+    ++a.run_end;
+
   // Windows start and end in order, so those over a coordinate stand side by side.
   a.covers.resize(in);
   for (int64_t i = 0, first = 0, end = 0; i < in; ++i) {
@@ -149,6 +159,9 @@ PoolArgs PoolGeometry::args(int64_t x_pitch, int64_t y_pitch) const {
   a.column_dilation = static_cast<int32_t>(std::min(columns_.dilation, columns_.in));
   a.extent = static_cast<int32_t>(std::min(columns_.extent, kLimit));
   a.fills = rows_.fills && columns_.fills;
+  a.run_begin = static_cast<int32_t>(columns_.run_begin);
+  a.run_end = static_cast<int32_t>(columns_.run_end);
+  a.run_step = static_cast<int32_t>(columns_.run_step);
   a.channels = channels_;
   a.x_pitch = x_pitch;
   a.y_pitch = y_pitch;

@@ -23,6 +23,7 @@ struct PoolAxis {
   int64_t dilation = 1;
   bool disjoint = false;  // no two windows touch, and no window has holes
   bool fills = false;     // disjoint, and every coordinate is in a window
+  int64_t run_begin = 0, run_end = 0, run_step = 0;  // see PoolArgs
   std::vector<PoolWindow> windows;  // one per output
   std::vector<PoolCover> covers;    // one per coordinate
 };

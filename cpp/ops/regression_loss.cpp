@@ -52,7 +52,7 @@ class RegressionLossOp : public Op {
     const Tensor &x = call.inputs[0], &t = call.inputs[1];
     const float* weight = per_channel(call, call.workspace + chunks_.bytes());
     const double total = chunks_.sum(call.workspace, cost(), [&](int64_t begin, int64_t end) {
-      const Block b = block(begin, end, x.packed() && t.packed());
+      const RowBlock b = block(begin, end, x.packed() && t.packed());
       return kernels().sum(b.rows, b.columns, b.in(x), b.in(t), weight, settings_.delta);
     });
     *call.outputs[0].f32() = static_cast<float>(settings_.mean ? total / elements() : total);
@@ -66,7 +66,7 @@ class RegressionLossOp : public Op {
     const double scale = *call.grad_outputs[0].f32() / (settings_.mean ? elements() : 1.0);
     const bool packed = x.packed() && t.packed() && (!dx || dx.packed()) && (!dt || dt.packed());
     parallel_for(chunks_.rows, chunks_.rows_in_chunk(), cost() * x.c(), [&](int64_t begin, int64_t end) {
-      const Block b = block(begin, end, packed);
+      const RowBlock b = block(begin, end, packed);
       kernels().backward(b.rows, b.columns, b.in(x), b.in(t), weight, settings_.delta, static_cast<float>(scale),
                          dx ? b.out(dx) : Rows{nullptr, 0}, dt ? b.out(dt) : Rows{nullptr, 0});
     });
@@ -79,7 +79,7 @@ class RegressionLossOp : public Op {
   size_t weight_bytes() const { return weighted_ ? static_cast<size_t>(chunks_.columns) * sizeof(float) : 0; }
 
   // Pixels [begin, end), as one row where memory has no gaps and no weight asks for the channel.
-  Block block(int64_t begin, int64_t end, bool packed) const {
+  RowBlock block(int64_t begin, int64_t end, bool packed) const {
     const int64_t c = chunks_.columns;
     if (packed && !weighted_) return {begin * c, 1, (end - begin) * c, true};
     return {begin, end - begin, c, false};

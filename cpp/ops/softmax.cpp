@@ -27,7 +27,7 @@ class SoftmaxOp : public Op {
     const Tensor &x = call.inputs[0], &y = call.outputs[0];
     const auto kernel = log_ ? table().elementwise.softmax.log_softmax : table().elementwise.softmax.softmax;
     parallel_for(x.pixels(), 16, 20 * x.c(), [&](int64_t begin, int64_t end) {
-      const Block b{begin, end - begin, x.c(), false};
+      const RowBlock b{begin, end - begin, x.c(), false};
       kernel(b.rows, b.columns, b.in(x), b.out(y));
     });
   }
@@ -38,7 +38,7 @@ class SoftmaxOp : public Op {
     const SoftmaxKernels& kernels = table().elementwise.softmax;
     const auto kernel = log_ ? kernels.log_softmax_backward : kernels.softmax_backward;
     parallel_for(y.pixels(), 16, 10 * y.c(), [&](int64_t begin, int64_t end) {
-      const Block b{begin, end - begin, y.c(), false};
+      const RowBlock b{begin, end - begin, y.c(), false};
       kernel(b.rows, b.columns, b.in(dy), b.in(y), b.out(dx));
     });
   }

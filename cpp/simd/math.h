@@ -23,7 +23,7 @@ CC_INLINE Vec polynomial(Vec x, float c0, Rest... rest) {
 CC_INLINE Vec negate(Vec x) { return sub(zero(), x); }
 CC_INLINE Vec with_sign_of(Vec magnitude, Vec sign) { return if_gt(zero(), sign, negate(magnitude), magnitude); }
 
-// e^x = 2^k e^r with k = round(x / ln 2), |r| <= ln(2) / 2. The scale goes in two halves, since 2^k itself may overflow.
+// e^x = 2^k e^r with k = round(x / ln 2), |r| <= ln(2) / 2. The scale goes in halves, since 2^k itself may overflow.
 CC_INLINE Vec exp(Vec x) {
   x = max(set1(-104.0f), min(set1(89.0f), x));  // beyond, the result is 0 or inf; NaN, as second operand, passes
   const Vec k = round(mul(x, set1(1.44269504f)));

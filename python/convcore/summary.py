@@ -12,6 +12,8 @@ from .nn.module import Module
 from .symbol import Symbol
 from .table import format_bytes, format_count, format_table
 
+_PRODUCTS = ("conv2d", "conv_transpose2d", "linear")  # ops whose work is multiply-adds
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -78,7 +80,7 @@ def summarize(model: Module, *input_shapes: Sequence[int], batch_size: int = 1, 
             s["kind"],
             tuple(s["output"]),
             s["parameters"],
-            s["flops"] // 2 if s["parameters"] else 0,
+            s["flops"] // 2 if s["kind"] in _PRODUCTS else 0,
             s["algorithm"],
         )
         for s in program.steps

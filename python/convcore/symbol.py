@@ -29,9 +29,6 @@ class Symbol:
 
     __slots__ = ("dtype", "shape", "tracer", "value")
 
-    # NumPy's operators give way, so that `array + symbol` reaches __radd__.
-    __array_ufunc__ = None
-
     def __init__(self, tracer: Tracer, value: int) -> None:
         self.tracer = tracer
         self.value = value
@@ -53,6 +50,13 @@ class Symbol:
 
     def __rmul__(self, other: Operand) -> Symbol:
         return self.tracer.emit("multiply", {}, (other, self))
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Operand, **options: Any) -> Symbol:
+        """array + symbol and array * symbol; no other function of NumPy."""
+        kind = "add" if ufunc is np.add else "multiply" if ufunc is np.multiply else None
+        if kind is None or method != "__call__" or options or len(inputs) != 2:
+            self._refuse()
+        return self.tracer.emit(kind, {}, inputs)
 
     def _refuse(self, *_: object, **__: object) -> NoReturn:
         raise TypeError(
@@ -105,7 +109,8 @@ class Tracer:
     def emit(self, kind: str, attributes: Attributes, inputs: Sequence[Operand | None]) -> Symbol:
         """Adds a node and returns its first output."""
         name = self._node_name(kind)
-        values = [self._value(kind, x) for x in inputs]
+        rank = max((x.ndim for x in inputs if isinstance(x, Symbol)), default=0)
+        values = [self._value(kind, x, rank) for x in inputs]
         return Symbol(self, self.graph.add_node(kind, name, attributes, values))
 
     def _node_name(self, kind: str) -> str:
@@ -114,7 +119,7 @@ class Tracer:
         self._used[name] += 1
         return name if self._used[name] == 1 else f"{name}_{self._used[name]}"
 
-    def _value(self, kind: str, x: Operand | None) -> int:
+    def _value(self, kind: str, x: Operand | None, rank: int) -> int:
         if x is None:
             return -1
         if isinstance(x, Symbol):
@@ -123,7 +128,7 @@ class Tracer:
             return self._as_float(x).value if x.dtype == "uint8" and kind != "normalize" else x.value
         if isinstance(x, Variable):
             return self._variable(x)
-        return self._constant(kind, x)
+        return self._constant(kind, x, rank)
 
     def _as_float(self, x: Symbol) -> Symbol:
         """uint8 images are widened by one node where the model has no Normalize."""
@@ -150,12 +155,11 @@ class Tracer:
         self._ids[id(variable)] = value
         return value
 
-    def _constant(self, kind: str, x: ArrayLike) -> int:
+    def _constant(self, kind: str, x: ArrayLike, rank: int) -> int:
+        """An array or a number of the model's code; it gets the symbols' rank as NumPy's broadcasting would."""
         array = np.asarray(x)
         if array.dtype.kind not in "biuf":
             raise TypeError(f"{kind}: expected a symbol, a parameter or an array of numbers, got {type(x).__name__}")
-        if array.ndim == 0:
-            array = array.reshape(1, 1)
-        buffer = Buffer(array)
+        buffer = Buffer(array.reshape((1,) * (rank - array.ndim) + array.shape))
         self.buffers.append(buffer)
         return self.graph.add_buffer(f"constant.{len(self.buffers)}", buffer.shape)

@@ -24,13 +24,19 @@ class OpRunner {
     output_specs_ = op_->plan(input_specs_, training_);
   }
 
-  // Bytes of everything that allocate() will reserve; throws ShapeError where that overflows.
-  int64_t bytes() const {
+  // About the bytes that allocate() will reserve. A double: planned sizes may exceed 64 bits together.
+  double bytes() const {
     const OpNeeds needs = op_->needs();
-    int64_t total = 0;
-    for (const TensorSpec& spec : input_specs_) total += 2 * bytes_of(spec, slack_);
-    for (const TensorSpec& spec : output_specs_) total += 2 * bytes_of(spec, slack_);
-    return total + static_cast<int64_t>(needs.packed + needs.saved + std::max(needs.forward, needs.backward));
+    double total = static_cast<double>(needs.packed) + static_cast<double>(needs.saved) +
+                   static_cast<double>(std::max(needs.forward, needs.backward));
+    for (const auto* specs : {&input_specs_, &output_specs_})
+      for (const TensorSpec& spec : *specs) {
+        double size = 2.0 * static_cast<double>(size_of(spec.dtype));
+        for (int i = 0; i < spec.shape.rank(); ++i)
+          size *= static_cast<double>(spec.shape[i] + (i == 1 ? slack_ : 0));
+        total += size;
+      }
+    return total;
   }
 
   // Uniform numbers in [-1, 1) in every float, zeros elsewhere.
@@ -65,11 +71,6 @@ class OpRunner {
   std::vector<Tensor>& grad_inputs() { return grad_inputs_; }  // clear one's data: that gradient is not wanted
 
  private:
-  static int64_t bytes_of(const TensorSpec& spec, int64_t slack) {
-    const int64_t size = spec.shape.size(), channels = spec.shape.rank() > 1 ? spec.shape[1] : 1;
-    return (size + (channels > 0 ? size / channels * slack : 0)) * size_of(spec.dtype);
-  }
-
   Tensor tensor(const TensorSpec& spec, bool dense, std::mt19937& random) {
     Tensor t{nullptr, spec.shape, spec.dtype, 0};
     const bool slice = !dense && spec.shape.rank() > 1;

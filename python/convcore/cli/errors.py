@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import typer
 from typer.core import TyperGroup
 
 # The library's errors for wrong input, and what the operating system refuses. Anything else is a bug and shows itself.
 _WRONG_INPUT = (ValueError, OSError, MemoryError)
-_USAGE_ERROR = typer.BadParameter.__mro__[1]  # UsageError, which Typer does not export
+_USAGE_ERROR: type[Exception] = cast(Any, typer.BadParameter.__mro__[1])  # UsageError, which Typer does not export
 
 
 class Commands(TyperGroup):

@@ -20,7 +20,7 @@ Scores: TypeAlias = NDArray[np.float32]
 
 def evaluate(
     model: ModelFile,
-    data: Annotated[Path, typer.Argument(help="As for train; where a test set is there, it is taken.")],
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="As for train; where a test set is there, it is taken.")],
     batch_size: BatchSize = 256,
     size: Size = None,
     per_class: Annotated[bool, typer.Option("--per-class", help="Recall and precision of each class.")] = False,

@@ -9,7 +9,7 @@ import typer
 
 import convcore
 
-ModelFile = Annotated[Path, typer.Argument(help="A model.safetensors.", show_default=False)]
+ModelFile = Annotated[Path, typer.Argument(metavar="MODEL", help="A model.safetensors.", show_default=False)]
 Threads = Annotated[int | None, typer.Option(min=1, max=1024, help="Default: what `convcore info` says.")]
 BatchSize = Annotated[int, typer.Option(min=1, max=65536, help="Images at a time.")]
 Size = Annotated[str | None, typer.Option(metavar="H[,W]", help="Resize the images of a folder.")]

@@ -89,8 +89,16 @@ class LiveReporter(LineReporter):
         if now - self._drawn < self._PERIOD:
             return
         rate = self._waiting / (now - self._drawn)
-        fields = {"epoch": epoch, "loss": loss, "accuracy": accuracy, "rate": rate}
-        self._progress.update(self._task, advance=self._waiting, visible=True, refresh=True, **fields)
+        self._progress.update(
+            self._task,
+            advance=self._waiting,
+            visible=True,
+            refresh=True,
+            epoch=epoch,
+            loss=loss,
+            accuracy=accuracy,
+            rate=rate,
+        )
         self._waiting, self._drawn = 0, now
 
     def line(self, text: str) -> None:

@@ -13,7 +13,9 @@ from .options import numbers
 
 
 def summary(
-    model: Annotated[str, typer.Argument(help=f"A model.safetensors, or one of {', '.join(models.REGISTRY)}.")],
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL|NAME", help=f"A model.safetensors, or one of {', '.join(models.REGISTRY)}.")
+    ],
     shape: Annotated[
         str | None, typer.Option("--input", metavar="C,H,W", help="Default: what the model was made for.")
     ] = None,

@@ -31,12 +31,18 @@ def flatten(x: T, start_dim: int = 1) -> T:
 
 
 def add(x: T, other: Operand) -> T:
-    """x + other. Each axis of other (or of x) may be 1 and is then repeated. Also written x + other on symbols."""
+    """x + other. Equal shapes, or each axis of other (or of x) may be 1 and is then repeated.
+
+    On symbols also written x + other, where other may be a number, or an array or parameter (1, C, 1, 1).
+    """
     return apply("add", {}, x, other)
 
 
 def multiply(x: T, other: Operand) -> T:
-    """x * other. Each axis of other (or of x) may be 1 and is then repeated. Also written x * other on symbols."""
+    """x * other. Equal shapes, or each axis of other (or of x) may be 1 and is then repeated.
+
+    On symbols also written x * other, where other may be a number, or an array or parameter (1, C, 1, 1).
+    """
     return apply("multiply", {}, x, other)
 
 

@@ -27,7 +27,10 @@ class _Children(Module):
         setattr(self, name, module)
 
     def append(self, module: Module) -> None:
-        self._add(str(len(self)), module)
+        number = len(self)
+        while hasattr(self, str(number)):  # a slice keeps its numbers
+            number += 1
+        self._add(str(number), module)
 
     def __len__(self) -> int:
         return len(list(self.children()))

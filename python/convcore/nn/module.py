@@ -46,9 +46,10 @@ class Module:
 
     def __call__(self, *inputs: Any) -> Any:
         """Arrays in, array (or tuple of arrays) out, in inference mode. Inside `forward`: symbols in, symbols out."""
-        if inputs and isinstance(inputs[0], Symbol):
-            with inputs[0].tracer.layer(self, is_leaf=next(self.children(), None) is None):
-                return self.forward(*inputs)
+        for x in inputs:
+            if isinstance(x, Symbol):
+                with x.tracer.layer(self, is_leaf=next(self.children(), None) is None):
+                    return self.forward(*inputs)
         programs = self._programs
         if programs is None:
             programs = self._new_programs()
