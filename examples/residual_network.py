@@ -43,5 +43,5 @@ train, held_out = open_dataset(Path(__file__).parent / "data" / "mnist5k").split
 model = ResidualNetwork()
 model.summary((1, 28, 28), batch_size=64)
 trainer = cc.Trainer(model, nn.CrossEntropyLoss(), optim.SGD(lr=0.05, momentum=0.9))
-trainer.fit(DataLoader(train, shuffle=True), epochs=3)
+trainer.fit(DataLoader(train, shuffle=True), epochs=6, verbose=True)
 print(f"accuracy on digits held out: {trainer.evaluate(DataLoader(held_out))['accuracy']:.2%}")

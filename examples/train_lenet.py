@@ -1,6 +1,6 @@
 """Trains LeNet-5 on 5,000 handwritten digits, about as `convcore train examples/data/mnist5k` does.
 
-    python examples/train_lenet.py [folder with MNIST's t10k-* files, to test on]
+python examples/train_lenet.py [folder with MNIST's t10k-* files, to test on]
 """
 
 import sys
@@ -20,9 +20,9 @@ model = cc.models.lenet5()
 optimizer = optim.Adam(lr=5e-3)
 scheduler = optim.OneCycleLR(optimizer, max_lr=5e-3, total_steps=EPOCHS * len(batches))
 trainer = cc.Trainer(model, nn.CrossEntropyLoss(label_smoothing=0.1), optimizer, scheduler)
-trainer.fit(batches, EPOCHS, validation=DataLoader(held_out, batch_size=256))
+trainer.fit(batches, EPOCHS, validation=DataLoader(held_out, batch_size=256), verbose=True)
 
 if len(sys.argv) > 1:
-    result = trainer.evaluate(DataLoader(open_dataset(sys.argv[1], split="test"), batch_size=256))
-    print(f"test loss {result['loss']:.4f}, accuracy {result['accuracy']:.2%}")
+    test = DataLoader(open_dataset(sys.argv[1], split="test"), batch_size=256)
+    print(f"accuracy on the test set: {trainer.evaluate(test)['accuracy']:.2%}")
 model.save("lenet5.safetensors")

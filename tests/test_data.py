@@ -339,6 +339,19 @@ def test_split_is_stratified_and_seeded():
         data.subset([130]).split(0.5)
 
 
+def test_statistics():
+    pixels = np.random.default_rng(5).integers(0, 256, (300, 3, 4, 5), dtype=np.uint8)
+    pixels[:, 2] = 7
+    mean, std = ArrayDataset(pixels, np.zeros(300, int)).mean_and_std()
+    np.testing.assert_allclose(mean, pixels.mean(axis=(0, 2, 3)), rtol=1e-12)
+    np.testing.assert_allclose(std, [*pixels[:, :2].std(axis=(0, 2, 3)), 1.0], rtol=1e-9)
+    values = np.zeros((4, 1, 2, 2))
+    ArrayDataset(values, [0, 0, 0, 0]).check_finite()
+    values[2, 0, 1, 1] = np.inf
+    with pytest.raises(ValueError, match="the image at index 2 holds infinity or NaN"):
+        ArrayDataset(values, [0, 0, 0, 0]).check_finite()
+
+
 # --- loader --------------------------------------------------------------------------------------------------------
 @pytest.fixture
 def numbered():

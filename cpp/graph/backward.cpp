@@ -31,8 +31,8 @@ void check_all_reached(const Graph& graph, const std::vector<bool>& reached) {
   std::string missing;
   for (int v : graph.of_kind(ValueKind::parameter))
     if (!reached[v]) missing += (missing.empty() ? "" : ", ") + graph.values()[v].name;
-  require(missing.empty(), "program", "no gradient reaches these parameters, the loss does not depend on them: ",
-          missing);
+  require(missing.empty(), "program",
+          "no gradient reaches these parameters, the loss does not depend on them: ", missing);
 }
 
 }  // namespace

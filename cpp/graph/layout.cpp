@@ -50,7 +50,9 @@ class Planner {
 
   void find_last_reads() {
     last_read_.assign(graph_.values().size(), -1);
-    const auto read = [&](int v, int time) { if (v >= 0) last_read_[v] = std::max(last_read_[v], time); };
+    const auto read = [&](int v, int time) {
+      if (v >= 0) last_read_[v] = std::max(last_read_[v], time);
+    };
     for (int n = 0; n < nodes_; ++n)
       for (int v : graph_.nodes()[n].inputs) read(v, n);
     for (int v : graph_.outputs()) read(v, nodes_);

@@ -17,15 +17,17 @@ namespace convcore {
 enum class Memory {
   none,  // merged into another region
   arena,
-  input, output,      // the caller's, given at every run
-  parameter, buffer,  // bound
-  gradient,           // of a parameter, in the bound block
-  one                 // the loss's gradient
+  input,
+  output,  // the caller's, given at every run
+  parameter,
+  buffer,    // bound
+  gradient,  // of a parameter, in the bound block
+  one        // the loss's gradient
 };
 
 struct Region {
   Memory memory;
-  int index = 0;         // among the caller's inputs, outputs, parameters, buffers
+  int index = 0;  // among the caller's inputs, outputs, parameters, buffers
   size_t bytes = 0;
   int first = 0, last = 0;
   int64_t channels = 1, pixels = 1;  // shared by all that view it, unless `mixed`
@@ -44,10 +46,10 @@ struct Layout {
   std::vector<View> gradients;  // by value
   // By backward step and part: where the op writes; differs from the value's gradient when it is to be added to it.
   std::vector<std::vector<View>> parts;
-  std::vector<int> saved;          // by node: region, or -1
-  int workspace = -1;              // region
-  std::vector<bool> skip_forward;  // by node: a concat whose producers write into their slices
-  std::vector<bool> skip_backward;  // by backward step: a concat whose readers' gradients are slices
+  std::vector<int> saved;                    // by node: region, or -1
+  int workspace = -1;                        // region
+  std::vector<bool> skip_forward;            // by node: a concat whose producers write into their slices
+  std::vector<bool> skip_backward;           // by backward step: a concat whose readers' gradients are slices
   std::vector<std::pair<int, View>> copies;  // value -> output, for outputs that no node can write in place
 };
 

@@ -96,7 +96,9 @@ OptimizerSettings parse_optimizer(const std::string& kind, const Attributes& a) 
 }
 
 Optimizer::Optimizer(const std::string& kind, const Attributes& attributes, std::vector<int64_t> sizes)
-    : kind_(kind), settings_(parse_optimizer(kind, attributes)), sizes_(std::move(sizes)),
+    : kind_(kind),
+      settings_(parse_optimizer(kind, attributes)),
+      sizes_(std::move(sizes)),
       slot_names_(slot_names_of(settings_)) {
   int64_t end = 0;
   for (size_t i = 0; i < sizes_.size(); ++i) {
@@ -199,8 +201,8 @@ void Optimizer::update(std::span<float* const> parameters, float* gradients, std
       break;
     }
     case Kind::rmsprop: {
-      const RmspropUpdate u{scale, decay, lr, static_cast<float>(s.alpha), static_cast<float>(1 - s.alpha), eps,
-                            momentum};
+      const RmspropUpdate u{scale, decay,   lr, static_cast<float>(s.alpha), static_cast<float>(1 - s.alpha),
+                            eps,   momentum};
       const size_t none = slots_.size();
       const size_t buffer = s.momentum > 0 ? 1 : none, mean = s.centered ? slots_.size() - 1 : none;
       run([&](const Chunk& c, const float* g, float* p) {

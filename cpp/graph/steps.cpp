@@ -55,8 +55,8 @@ int Steps::add_value(const Graph& graph, const std::vector<View>& views, int val
   return value < 0 ? add({}, {}) : add(graph.values()[value].spec, views[value]);
 }
 
-Steps::Steps(const Graph& graph, std::span<const std::unique_ptr<Op>> ops,
-             std::span<const BackwardStep> backward_plan, const Layout& layout)
+Steps::Steps(const Graph& graph, std::span<const std::unique_ptr<Op>> ops, std::span<const BackwardStep> backward_plan,
+             const Layout& layout)
     : uses_(layout.regions.size()) {
   std::vector<Places> places(graph.nodes().size());
   const auto add_all = [&](const std::vector<View>& views, const std::vector<int>& values) {
@@ -86,8 +86,8 @@ Steps::Steps(const Graph& graph, std::span<const std::unique_ptr<Op>> ops,
     backward.push_back({step.node, ops[step.node].get(), {}, layout.skip_backward[s], {}});
     for (const GradientPart& part : step.parts)
       if (!part.first)
-        backward[s].additions.push_back({static_cast<int>(p.grad_inputs.begin) + part.slot,
-                                         add_value(graph, layout.gradients, part.value)});
+        backward[s].additions.push_back(
+            {static_cast<int>(p.grad_inputs.begin) + part.slot, add_value(graph, layout.gradients, part.value)});
   }
   for (const auto& [value, view] : layout.copies)
     copies.push_back({add_value(graph, layout.values, value), add(graph.values()[value].spec, view)});

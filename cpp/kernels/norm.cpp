@@ -87,8 +87,8 @@ void fold(int64_t channels, const float* mean, const float* var, const float* we
   }
 }
 
-CC_INLINE void normalize_some(const float* x, const float* mean, const float* scale, const float* shift, float* y, int n,
-                              bool centered) {
+CC_INLINE void normalize_some(const float* x, const float* mean, const float* scale, const float* shift, float* y,
+                              int n, bool centered) {
   Vec v = load_some(x, n);
   if (centered) v = sub(v, load_some(mean, n));
   store_some(y, fma(v, load_some(scale, n), load_some(shift, n)), n);
@@ -114,8 +114,8 @@ void normalize(const NormBlock& b, const float* x, const float* mean, const floa
     normalize_pixels(b, x, nullptr, scale, shift, y, false);
 }
 
-CC_INLINE void sums_block(const NormBlock& b, const float* x, const float* dy, const float* mean, float* sum, float* dot,
-                          int vectors, int n) {
+CC_INLINE void sums_block(const NormBlock& b, const float* x, const float* dy, const float* mean, float* sum,
+                          float* dot, int vectors, int n) {
   Vec m[kWide], s[kWide], t[kWide];
   for (int v = 0; v < vectors; ++v) {
     m[v] = load_some(mean + v * kLanes, n);
@@ -137,10 +137,8 @@ void backward_sums(const NormBlock& b, const float* x, const float* dy, const fl
   int64_t c = 0;
   for (; c + kWide * kLanes <= b.channels; c += kWide * kLanes)
     sums_block(b, x + c, dy + c, mean + c, sum + c, dot + c, kWide, kLanes);
-  for (; c + kLanes <= b.channels; c += kLanes)
-    sums_block(b, x + c, dy + c, mean + c, sum + c, dot + c, 1, kLanes);
-  if (c < b.channels)
-    sums_block(b, x + c, dy + c, mean + c, sum + c, dot + c, 1, static_cast<int>(b.channels - c));
+  for (; c + kLanes <= b.channels; c += kLanes) sums_block(b, x + c, dy + c, mean + c, sum + c, dot + c, 1, kLanes);
+  if (c < b.channels) sums_block(b, x + c, dy + c, mean + c, sum + c, dot + c, 1, static_cast<int>(b.channels - c));
 }
 
 CC_INLINE void backward_some(const float* x, const float* dy, const float* mean, const float* scale,
@@ -247,8 +245,8 @@ void response_backward(const NormBlock& b, const ResponseArgs& a, const float* x
 }  // namespace
 
 NormKernels norm_kernels() {
-  return {moments,       combine_moments, combine,  fold,             normalize,
-          backward_sums, backward_input,  response, response_backward};
+  return {moments,        combine_moments, combine,          fold, normalize, backward_sums,
+          backward_input, response,        response_backward};
 }
 
 }  // namespace convcore::CONVCORE_ISA

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Batch norm and local response norm. Pointers, sizes and pitches only; see table.h.
 //
-// A block is `pixels` x `channels`, pitches are floats from one pixel to the next, statistics have one float per channel.
+// A block is `pixels` x `channels`, pitches are floats from one pixel to the next, statistics have one float per
+// channel.
 #pragma once
 
 #include <cstdint>
@@ -42,7 +43,8 @@ struct NormKernels {
 
   // y = x * s^-beta; ratio = s^(-beta - 1), packed, if not null.
   void (*response)(const NormBlock& block, const ResponseArgs& args, const float* x, float* y, float* ratio);
-  // dx[j] = dy[j] * s[j]^-beta - 2 * scale * beta * x[j] * sum over the c whose s[c] holds j of dy[c] * x[c] * ratio[c].
+  // dx[j] = dy[j] * s[j]^-beta - 2 * scale * beta * x[j] * sum over the c whose s[c] holds j of dy[c] * x[c] *
+  // ratio[c].
   void (*response_backward)(const NormBlock& block, const ResponseArgs& args, const float* x, const float* dy,
                             const float* ratio, float* dx, int64_t dx_pitch);
 };

@@ -217,8 +217,7 @@ CC_INLINE void gather_block(const Source* sources, int count, int64_t c, const f
 CC_INLINE void gather_pixel(const Source* sources, int count, int64_t channels, const float* dy,
                             const uint8_t* position, float* dx, bool first, bool is_max) {
   int64_t c = 0;
-  for (; c + kLanes <= channels; c += kLanes)
-    gather_block(sources, count, c, dy, position, dx, kLanes, first, is_max);
+  for (; c + kLanes <= channels; c += kLanes) gather_block(sources, count, c, dy, position, dx, kLanes, first, is_max);
   if (tail(channels)) gather_block(sources, count, c, dy, position, dx, tail(channels), first, is_max);
 }
 
@@ -252,9 +251,7 @@ CC_INLINE void gather_row(const PoolArgs& a, int row, const float* dy, const uin
 void max_gather(const PoolArgs& a, int row, const float* dy, const uint8_t* position, float* dx) {
   gather_row(a, row, dy, position, dx, true);
 }
-void sum_gather(const PoolArgs& a, int row, const float* dy, float* dx) {
-  gather_row(a, row, dy, nullptr, dx, false);
-}
+void sum_gather(const PoolArgs& a, int row, const float* dy, float* dx) { gather_row(a, row, dy, nullptr, dx, false); }
 
 CC_INLINE void clear(float* x, int64_t pixels, int64_t pitch, int64_t channels) {
   if (pitch == channels) {
@@ -339,9 +336,7 @@ CC_INLINE void spread_row(const PoolArgs& a, int row, const float* dy, const uin
 void max_spread(const PoolArgs& a, int row, const float* dy, const uint8_t* position, float* dx) {
   spread_row(a, row, dy, position, dx, true);
 }
-void sum_spread(const PoolArgs& a, int row, const float* dy, float* dx) {
-  spread_row(a, row, dy, nullptr, dx, false);
-}
+void sum_spread(const PoolArgs& a, int row, const float* dy, float* dx) { spread_row(a, row, dy, nullptr, dx, false); }
 
 void max_scatter(const PoolArgs& a, const float* dy, const int32_t* position, float* dx) {
   clear(dx, int64_t{a.height} * a.width, a.x_pitch, a.channels);

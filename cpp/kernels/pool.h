@@ -37,8 +37,8 @@ struct PoolArgs {
 };
 
 // Where the maximum of a window stands:
-//   u8:  (row - rows[].origin) * extent + (column - columns[].origin), at most 255; readable for 64 bytes beyond the end
-//   i32, i64: row * width + column in the input map; -1 for a window without taps inside the map
+//   u8:  (row - rows[].origin) * extent + (column - columns[].origin), at most 255; readable for 64 bytes beyond the
+//   end i32, i64: row * width + column in the input map; -1 for a window without taps inside the map
 // The first of equals wins; a NaN wins over all numbers, the last NaN over the others (PyTorch's rule).
 struct PoolKernels {
   // Output row `row`. x, y, position: the image's first pixel (of the first channel wanted).

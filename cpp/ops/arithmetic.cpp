@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "ops/arithmetic.h"
 
+#include <algorithm>
+#include <array>
+
 #include "kernels/table.h"
 #include "ops/blocks.h"
 #include "ops/checks.h"

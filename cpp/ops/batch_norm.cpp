@@ -113,8 +113,8 @@ class BatchNorm : public Op {
     }
     for_chunks([&](int64_t, int64_t first, int64_t pixels) {
       table().norm.backward_input({pixels, channels_, x.pitch, dy.pitch}, x.f32() + first * x.pitch,
-                                  dy.f32() + first * dy.pitch, mean, scale, offset, slope,
-                                  dx.f32() + first * dx.pitch, dx.pitch);
+                                  dy.f32() + first * dy.pitch, mean, scale, offset, slope, dx.f32() + first * dx.pitch,
+                                  dx.pitch);
     });
   }
 

@@ -3,9 +3,9 @@
 #pragma once
 
 #include <span>
+#include <string>
 #include <string_view>
 
-#include <string>
 #include "base/error.h"
 #include "ops/op.h"
 

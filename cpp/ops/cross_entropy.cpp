@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "ops/cross_entropy.h"
 
+#include <algorithm>
+
 #include "kernels/table.h"
 #include "ops/blocks.h"
 #include "ops/checks.h"

@@ -17,29 +17,26 @@ int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 }  // namespace
 
-Gemm::Gemm(int64_t m, int64_t n, int64_t k) : m_(m), n_(n), k_(k), tile_(choose_tile(n, std::min<int64_t>(k, 256))) {
-  const int64_t l1 = cpu_info().l1d, l2 = cpu_info().l2, mr = tile_.mr, nr = tile_.nr;
-  // An A panel (MR x KC) and the tile of C share L1 with the stream of B; an A block (MC x KC) takes half of L2.
-  const int64_t most_kc = std::max<int64_t>(64, std::min<int64_t>(512, l1 / 2 / 4 / mr));
-  kc_ = std::max<int64_t>(1, ceil_div(k, std::max<int64_t>(1, ceil_div(k, most_kc))));
-  mc_ = std::max(mr, std::min(l2 / 2 / 4 / kc_, ceil_div(m, 2 * std::max<int64_t>(1, ceil_div(m * kc_ * 4, l2)))) / mr * mr);
-  nc_ = std::min(ceil_div(n, nr) * nr, std::max<int64_t>(1, 4096 / nr) * nr);
+Gemm::Gemm(int64_t m, int64_t n, int64_t k) : m_(m), n_(n), k_(k), tile_(choose_tile(n, std::min<int64_t>(k, 512))) {
+  // A panel of B (KC x NR) takes a quarter of L2, as does the block of A (MC x KC) that meets it; few passes over K
+  // mean few readings of C.
+  const int64_t quarter = cpu_info().l2 / 4 / 4, mr = tile_.mr, nr = tile_.nr;
+  const int64_t passes = std::max<int64_t>(1, ceil_div(k, std::max<int64_t>(64, quarter / nr)));
+  kc_ = std::max<int64_t>(1, ceil_div(k, passes));
+  mc_ = std::max<int64_t>(1, quarter / kc_ / mr) * mr;
+  nc_ = std::min(ceil_div(n, nr), std::max<int64_t>(1, 4096 / nr)) * nr;
 }
 
-// Rows of A are padded by a cache line, so that rows of a power of two do not share L1 sets.
-constexpr int64_t kRowPadding = 16;
-
 size_t Gemm::workspace_bytes() const {
-  const int64_t a_rows = ceil_div(std::max<int64_t>(m_, 1), tile_.mr) * tile_.mr;
-  return align_up(a_rows * (kc_ + kRowPadding) * 4) + align_up(nc_ * kc_ * 4);
+  return align_up(ceil_div(m_, tile_.mr) * tile_.mr * kc_ * 4) + align_up(nc_ * kc_ * 4);
 }
 
 void Gemm::run(Matrix a, Matrix b, float* c, int64_t c_pitch, bool accumulate, std::byte* workspace) const {
   if (k_ == 0 && !accumulate)
     for (int64_t i = 0; i < m_; ++i) std::fill_n(c + i * c_pitch, n_, 0.0f);
-  const int64_t nr = tile_.nr;
-  float* a_block = reinterpret_cast<float*>(workspace);
-  float* b_panels = a_block + align_up(ceil_div(m_, tile_.mr) * tile_.mr * (kc_ + kRowPadding) * 4) / 4;
+  const int64_t mr = tile_.mr, nr = tile_.nr;
+  float* a_panels = reinterpret_cast<float*>(workspace);
+  float* b_panels = a_panels + align_up(ceil_div(m_, mr) * mr * kc_ * 4) / 4;
   // Loop over the N dimension, NC columns at a time.
   for (int64_t jc = 0; jc < n_; jc += nc_) {
     const int64_t n = std::min(nc_, n_ - jc);
@@ -50,29 +47,24 @@ void Gemm::run(Matrix a, Matrix b, float* c, int64_t c_pitch, bool accumulate, s
         pack_panels(b.data + pc * b.row + (jc + begin * nr) * b.col, b.col, b.row, std::min(n, end * nr) - begin * nr, k,
                     nr, b_panels + begin * nr * k);
       });
-      pack_a(a, pc, k, a_block);
-      multiply(a.col == 1, n, k, a_block, b_panels, c + jc, c_pitch, accumulate || pc > 0);
+      // Rows of A that lie together are read in place, by the gather tile; else MR of them make a panel.
+      const Matrix block{a.data + pc * a.col, a.row, a.col};
+      if (a.col != 1)
+        parallel_for(ceil_div(m_, mr), 1, mr * k * 4, [&](int64_t begin, int64_t end) {
+          pack_panels(block.data + begin * mr * a.row, a.row, a.col, std::min(m_, end * mr) - begin * mr, k, mr,
+                      a_panels + begin * mr * k);
+        });
+      multiply(block, n, k, a_panels, b_panels, c + jc, c_pitch, accumulate || pc > 0);
     }
   }
 }
 
-// Rows stay rows where they already lie together (the gather tile reads them so); else MR of them make a panel.
-void Gemm::pack_a(Matrix a, int64_t pc, int64_t k, float* block) const {
-  const int64_t mr = tile_.mr;
-  parallel_for(ceil_div(m_, mr), 1, mr * k * 4, [&](int64_t begin, int64_t end) {
-    const int64_t first = begin * mr, rows = std::min(m_, end * mr) - first;
-    const float* source = a.data + first * a.row + pc * a.col;
-    if (a.col != 1) return pack_panels(source, a.row, a.col, rows, k, mr, block + first * k);
-    for (int64_t i = 0; i < rows; ++i) std::copy_n(source + i * a.row, k, block + (first + i) * (k + kRowPadding));
-  });
-}
-
-void Gemm::multiply(bool a_rows, int64_t n, int64_t k, const float* a, const float* b, float* c, int64_t c_pitch,
-                    bool accumulate) const {
+void Gemm::multiply(Matrix a, int64_t n, int64_t k, const float* a_panels, const float* b_panels, float* c,
+                    int64_t c_pitch, bool accumulate) const {
   // Blocks of MC rows and of columns go to threads; few rows are made up for by splitting columns.
   const int64_t mr = tile_.mr, nr = tile_.nr, row_blocks = ceil_div(m_, mc_), panels = ceil_div(n, nr);
   const int64_t column_blocks = std::clamp<int64_t>(ceil_div(8, row_blocks), 1, panels);
-  const int64_t zero = 0, a_pitch = k + kRowPadding;
+  const int64_t zero = 0;
   const TileStore store{nullptr, accumulate, -std::numeric_limits<float>::infinity(),
                         std::numeric_limits<float>::infinity()};
   parallel_for(row_blocks * column_blocks, 1, 2 * mc_ * n * k / column_blocks, [&](int64_t begin, int64_t end) {
@@ -81,18 +73,19 @@ void Gemm::multiply(bool a_rows, int64_t n, int64_t k, const float* a, const flo
       // Loop over NR columns, then MR rows, of the block.
       for (int64_t jr = panels * part / column_blocks; jr < panels * (part + 1) / column_blocks; ++jr)
         for (int64_t ir = ic; ir < m_end; ir += mr) {
-          const int rows = static_cast<int>(std::min(mr, m_end - ir)), columns = static_cast<int>(std::min(nr, n - jr * nr));
+          const int rows = static_cast<int>(std::min(mr, m_end - ir));
+          const int columns = static_cast<int>(std::min(nr, n - jr * nr));
           float* tile = c + ir * c_pitch + jr * nr;
-          if (!a_rows) {
-            tile_.outer(rows, columns, {.a = a + ir * k, .b = b + jr * nr * k, .a_off = &zero, .b_off = &zero,
+          if (a.col != 1) {
+            tile_.outer(rows, columns, {.a = a_panels + ir * k, .b = b_panels + jr * nr * k, .a_off = &zero, .b_off = &zero,
                                         .segments = 1, .length = k, .a_step = mr, .b_step = nr, .c = tile,
                                         .c_pitch = c_pitch, .accumulate = accumulate});
             continue;
           }
           const float* x[kMaxTileRows];
           float* y[kMaxTileRows];
-          for (int i = 0; i < rows; ++i) x[i] = a + (ir + i) * a_pitch, y[i] = tile + i * c_pitch;
-          tile_.gather(rows, columns, x, &zero, 1, k, b + jr * nr * k, y, store);
+          for (int i = 0; i < rows; ++i) x[i] = a.data + (ir + i) * a.row, y[i] = tile + i * c_pitch;
+          tile_.gather(rows, columns, x, &zero, 1, k, b_panels + jr * nr * k, y, store);
         }
     }
   });

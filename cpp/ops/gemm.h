@@ -25,9 +25,8 @@ class Gemm {
   void run(Matrix a, Matrix b, float* c, int64_t c_pitch, bool accumulate, std::byte* workspace) const;
 
  private:
-  void pack_a(Matrix a, int64_t pc, int64_t k, float* block) const;
-  void multiply(bool a_rows, int64_t n, int64_t k, const float* a, const float* b, float* c, int64_t c_pitch,
-                bool accumulate) const;
+  void multiply(Matrix a, int64_t n, int64_t k, const float* a_panels, const float* b_panels, float* c,
+                int64_t c_pitch, bool accumulate) const;
 
   int64_t m_, n_, k_;
   TileShape tile_;

@@ -72,8 +72,8 @@ Shape PoolGeometry::plan(std::span<const TensorSpec> inputs) {
     out[0] = sliding_outputs(height, kernel_[0], stride_[0], padding_[0], dilation_[0], ceil_mode_);
     out[1] = sliding_outputs(width, kernel_[1], stride_[1], padding_[1], dilation_[1], ceil_mode_);
     require<ShapeError>(out[0] > 0 && out[1] > 0, kind_, "the window must fit into the padded map, got kernel_size (",
-                        kernel_[0], ", ", kernel_[1], "), dilation (", dilation_[0], ", ", dilation_[1],
-                        "), padding (", padding_[0], ", ", padding_[1], ") with x: ", shape);
+                        kernel_[0], ", ", kernel_[1], "), dilation (", dilation_[0], ", ", dilation_[1], "), padding (",
+                        padding_[0], ", ", padding_[1], ") with x: ", shape);
   }
   require<ShapeError>(rank == 4 || out[0] == 1, kind_, "x of rank 3 has height 1, so must the output, got height ",
                       out[0], " (x: ", shape, ")");

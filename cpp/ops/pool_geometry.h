@@ -21,11 +21,11 @@ struct PoolAxis {
   int64_t overlap = 0;  // most windows that reach over one coordinate
   int64_t taps = 0;     // most taps in a window
   int64_t dilation = 1;
-  bool disjoint = false;  // no two windows touch, and no window has holes
-  bool fills = false;     // disjoint, and every coordinate is in a window
+  bool disjoint = false;                             // no two windows touch, and no window has holes
+  bool fills = false;                                // disjoint, and every coordinate is in a window
   int64_t run_begin = 0, run_end = 0, run_step = 0;  // see PoolArgs
-  std::vector<PoolWindow> windows;  // one per output
-  std::vector<PoolCover> covers;    // one per coordinate
+  std::vector<PoolWindow> windows;                   // one per output
+  std::vector<PoolCover> covers;                     // one per coordinate
 };
 
 // Sliding windows, as torch.nn.MaxPool2d and AvgPool2d have them:
@@ -87,12 +87,13 @@ void PoolGeometry::for_output_rows(Body&& body) const {
   // Few rows (global pooling of a small batch) are cut along channels too.
   const int64_t rows = n_ * rows_.out, slice = rows < 16 && channels_ > 64 ? 64 : channels_;
   const int64_t slices = (channels_ + slice - 1) / slice;
-  parallel_for(rows * slices, 1, columns_.out * std::min(taps(), int64_t{1024}) * slice, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      const int64_t row = i / slices, first = i % slices * slice;
-      body(row / rows_.out, static_cast<int>(row % rows_.out), first, std::min(slice, channels_ - first));
-    }
-  });
+  parallel_for(rows * slices, 1, columns_.out * std::min(taps(), int64_t{1024}) * slice,
+               [&](int64_t begin, int64_t end) {
+                 for (int64_t i = begin; i < end; ++i) {
+                   const int64_t row = i / slices, first = i % slices * slice;
+                   body(row / rows_.out, static_cast<int>(row % rows_.out), first, std::min(slice, channels_ - first));
+                 }
+               });
 }
 
 template <class Body>

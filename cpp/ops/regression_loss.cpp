@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "ops/regression_loss.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "kernels/table.h"

@@ -27,7 +27,10 @@ def forward(
     training: bool = False,
     seed: int = 0,
     stream: int = 0,
-) -> list[Array]: ...
+) -> list[Array]:
+    """Plans and runs one op. batch_norm in training updates running_mean and running_var in place: they must be
+    writable C-contiguous float32 arrays."""
+
 def backward(
     kind: str,
     attributes: Attributes,
@@ -37,9 +40,12 @@ def backward(
     seed: int = 0,
     stream: int = 0,
 ) -> list[FloatArray | None]:
-    """Gradients of the inputs whose mask is True (runs forward first where the op needs what it saves)."""
+    """Gradients of the inputs whose mask is True, None for absent inputs. Runs forward first, in training mode, where
+    the op needs what it saves; running statistics are left alone. Labels and uint8 inputs have no gradient."""
 
-def conv_algorithms(attributes: Attributes, x_shape: Sequence[int], weight_shape: Sequence[int]) -> dict[str, list[str]]:
+def conv_algorithms(
+    attributes: Attributes, x_shape: Sequence[int], weight_shape: Sequence[int]
+) -> dict[str, list[str]]:
     """Algorithms that accept this convolution, best first, by pass: forward, backward_input, backward_weight."""
 
 # --- graphs and programs -----------------------------------------------------------------------------------------
@@ -72,18 +78,22 @@ class Optimizer:
     def last_grad_norm(self) -> float: ...
 
 class Program:
-    """Compiles a Graph (which it takes over). Running releases the GIL; concurrent runs of one Program wait for each other."""
+    """Compiles a Graph (a copy: later additions to the Graph do not change it). Running releases the GIL; concurrent
+    runs of one Program wait for each other."""
 
     def __init__(self, graph: Graph) -> None: ...
     def bind(
         self, parameters: Sequence[FloatArray], buffers: Sequence[FloatArray], gradients: FloatArray | None = None
     ) -> None:
-        """C-contiguous float32 arrays in the graph's order, kept alive and written in place by training."""
+        """C-contiguous float32 arrays in the graph's order, kept alive and written in place by training (inference
+        takes read-only ones). gradients: gradient_size floats, zeroed here. Anything else is a ValueError."""
 
     @property
     def gradient_size(self) -> int: ...
     def gradient_offset(self, parameter: int) -> int: ...
-    def run(self, inputs: Sequence[ArrayLike], version: int = 0) -> list[Array]: ...
+    def run(self, inputs: Sequence[ArrayLike], version: int = 0) -> list[Array]:
+        """Inputs are checked against the graph's shapes; a changed version renews packed weights."""
+
     def forward_backward(self, inputs: Sequence[ArrayLike], seed: int = 0, step: int = 0) -> list[Array]:
         """The graph's outputs; the first is the loss. Gradients are in the bound block."""
 
@@ -93,7 +103,9 @@ class Program:
     ) -> list[float]:
         """forward_backward and update in one call. The graph's scalar outputs as floats; the first is the loss."""
 
-    def profile(self, inputs: Sequence[ArrayLike]) -> list[dict[str, Any]]: ...
+    def profile(self, inputs: Sequence[ArrayLike]) -> list[dict[str, Any]]:
+        """One forward run; steps() with seconds."""
+
     def steps(self) -> list[dict[str, Any]]:
         """name, kind, algorithm, output (shape), parameters, flops per node."""
 

@@ -30,7 +30,7 @@ class Layer:
 @dataclass(frozen=True, repr=False)
 class Summary:
     """Printed by `Module.summary`. inference, training: bytes by use, as `CompiledProgram.memory`; training is
-    without the optimizer's state."""
+    without the optimizer's state, and empty where the model cannot be trained on this batch: `note` says why."""
 
     inputs: tuple[tuple[int, ...], ...]
     layers: tuple[Layer, ...]
@@ -39,6 +39,7 @@ class Summary:
     macs: int
     inference: dict[str, int]
     training: dict[str, int]
+    note: str = ""
 
     def __str__(self) -> str:
         rows = [
@@ -60,7 +61,7 @@ class Summary:
                 f"parameters: {self.parameters:,} ({self.trainable:,} trained)",
                 f"multiply-adds: {format_count(self.macs)}",
                 f"memory, inference: {_memory(self.inference)}",
-                f"memory, training: {_memory(self.training)} (and the optimizer's state)",
+                f"memory, training: {self.note or _memory(self.training) + ', and the state of the optimizer'}",
             ]
         )
 
@@ -86,6 +87,7 @@ def summarize(model: Module, *input_shapes: Sequence[int], batch_size: int = 1, 
         for s in program.steps
     )
     parameters = list(model.parameters())
+    training, note = _training_memory(model, specs)
     return Summary(
         inputs=tuple(shape for shape, _ in specs),
         layers=layers,
@@ -93,12 +95,13 @@ def summarize(model: Module, *input_shapes: Sequence[int], batch_size: int = 1, 
         trainable=sum(p.size for p in parameters if p.requires_grad),
         macs=sum(layer.macs for layer in layers),
         inference=program.memory,
-        training=_training_memory(model, specs),
+        training=training,
+        note=note,
     )
 
 
-def _training_memory(model: Module, specs: list[Spec]) -> dict[str, int]:
-    """Under a loss that fits any output; a classifier's own differs by the bytes of its labels."""
+def _training_memory(model: Module, specs: list[Spec]) -> tuple[dict[str, int], str]:
+    """Under a loss that fits any output (a classifier's own differs by its labels' bytes); or why there is none."""
 
     def forward(*inputs: Symbol) -> Any:
         output = model(*inputs)
@@ -106,13 +109,15 @@ def _training_memory(model: Module, specs: list[Spec]) -> dict[str, int]:
         return F.mse_loss(first, first.tracer.input("y", first.shape, "float32"))
 
     if not any(p.requires_grad for p in model.parameters()):
-        return {}
+        return {}, "nothing to train"
     names = ["x"] if len(specs) == 1 else [f"x{i}" for i in range(len(specs))]
-    return trace({"": model}, forward, list(zip(names, specs, strict=True)), training=True).program.memory()
+    try:
+        traced = trace({"": model}, forward, list(zip(names, specs, strict=True)), training=True)
+    except ValueError as error:  # batch norm on a single value, say
+        return {}, str(error)
+    return traced.program.memory(), ""
 
 
 def _memory(memory: dict[str, int]) -> str:
-    if not memory:
-        return "nothing to train"
     parts = [f"{name} {format_bytes(memory[name])}" for name in ("parameters", "gradients", "arena") if memory[name]]
     return f"{format_bytes(memory['total'])} ({', '.join(parts)})"

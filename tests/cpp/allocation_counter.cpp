@@ -8,11 +8,13 @@
 
 namespace {
 
+constexpr size_t kMostBytes = size_t{1} << 30;
 std::atomic<uint64_t> count{0};
 
 // The array and nothrow forms of the standard library call these.
 void* allocate(size_t size, size_t alignment) {
   count.fetch_add(1, std::memory_order_relaxed);
+  if (size > kMostBytes) throw std::bad_alloc();
   const size_t rounded = (size + alignment - 1) / alignment * alignment;
   if (void* p = std::aligned_alloc(alignment, rounded ? rounded : alignment)) return p;
   throw std::bad_alloc();

@@ -3,11 +3,16 @@
 // crashes, and what it takes runs within its memory (operands end at guard pages).
 #include <doctest/doctest.h>
 
+#include <functional>
 #include <limits>
+#include <map>
 #include <memory>
+#include <new>
 #include <random>
 #include <set>
+#include <sstream>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "guard.h"
@@ -46,10 +51,14 @@ class Fuzzer {
 
   std::vector<TensorSpec> inputs() {
     std::vector<TensorSpec> specs;
-    const int64_t count = chance(0.9) ? 1 + below(5) : below(9);
+    const int64_t count = chance(0.9) ? 1 + below(3) : below(9);
     for (int64_t i = 0; i < count; ++i) {
-      const bool repeat = i > 0 && chance(0.4);
-      specs.push_back(repeat ? specs[static_cast<size_t>(below(i))] : TensorSpec{shape(i == 0 ? 4 : below(5)), dtype()});
+      if (i > 0 && chance(0.3))
+        specs.push_back(specs[static_cast<size_t>(below(i))]);
+      else if (i > 0 && chance(0.3))
+        specs.push_back(labels_for(specs[0].shape));
+      else
+        specs.push_back({shape(i == 0 ? 2 + below(3) : below(5)), dtype()});
     }
     return specs;
   }
@@ -59,7 +68,7 @@ class Fuzzer {
     static constexpr int64_t kMax = std::numeric_limits<int64_t>::max(), kMin = std::numeric_limits<int64_t>::min();
     static constexpr int64_t odd[] = {0, -1, 1 << 20, int64_t{1} << 31, (int64_t{1} << 31) - 1, int64_t{1} << 40, int64_t{1} << 62,
                                       kMax, kMin, -kMax / 2};
-    return chance(wild_) ? odd[below(std::size(odd))] : chance(0.15) ? 0 : palette_[below(3)];
+    return chance(wild_) ? odd[below(std::size(odd))] : chance(0.02) ? 0 : palette_[below(3)];
   }
   double number() {
     static constexpr double kInf = std::numeric_limits<double>::infinity();
@@ -68,17 +77,19 @@ class Fuzzer {
   }
   Attribute attribute(const std::string& name) {
     static const std::set<std::string> pairs = {"stride", "dilation", "output_padding", "kernel_size", "output_size"};
-    static const std::set<std::string> words = {"algorithm", "approximate", "reduction"};
     static const std::set<std::string> flags = {"ceil_mode", "count_include_pad"};
     static const std::set<std::string> counts = {"groups", "start_dim", "size", "ignore_index"};
-    static const char* texts[] = {"auto", "direct", "im2col", "valid", "same", "full", "mean", "sum", "none", "tanh", ""};
+    static const std::map<std::string, std::vector<std::string>> words = {{"algorithm", {"auto", "direct", "im2col"}},
+                                                                          {"approximate", {"none", "tanh"}},
+                                                                          {"reduction", {"mean", "sum"}},
+                                                                          {"padding", {"valid", "same", "full"}}};
     if (chance(wild_)) return any_type();
     if (pairs.count(name)) return std::vector<int64_t>{integer(), integer()};
-    if (name == "padding" && chance(0.2)) return std::string(texts[3 + below(3)]);
-    if (name == "padding") return list(integers_of(chance(0.5) ? 4 : 2));
-    if (words.count(name)) return std::string(texts[below(std::size(texts))]);
+    if (name == "padding" && chance(0.8)) return list(integers_of(chance(0.5) ? 4 : 2));
+    if (const auto it = words.find(name); it != words.end())
+      return it->second[static_cast<size_t>(below(static_cast<int64_t>(it->second.size())))];
     if (flags.count(name)) return chance(0.5);
-    if (counts.count(name)) return integer();
+    if (counts.count(name)) return chance(0.5) ? 1 : integer();
     if (name == "mean" || name == "std") return std::vector<double>(static_cast<size_t>(1 + below(3)), number());
     return number();
   }
@@ -101,10 +112,16 @@ class Fuzzer {
   Shape shape(int64_t rank) {
     Shape s;
     if (chance(0.2)) rank = below(kMaxRank + 1);
-    for (int64_t i = 0; i < rank; ++i) s.push_back(chance(0.05) ? 0 : integer());
+    for (int64_t i = 0; i < rank; ++i) s.push_back(chance(0.02) ? 0 : chance(0.2) ? palette_[below(3)] * palette_[below(3)] : integer());
     return s;
   }
-  DType dtype() { return chance(0.85) ? DType::f32 : chance(0.5) ? DType::i64 : DType::u8; }
+  static TensorSpec labels_for(const Shape& logits) {
+    TensorSpec labels{{}, DType::i64};
+    for (int i = 0; i < logits.rank(); ++i)
+      if (i != 1) labels.shape.push_back(logits[i]);
+    return labels;
+  }
+  DType dtype() { return chance(0.8) ? DType::f32 : chance(0.8) ? DType::i64 : DType::u8; }
 
   std::mt19937 random_;
   double wild_ = 0;
@@ -115,18 +132,40 @@ struct Tally {
   int planned = 0, ran = 0;
 };
 
-// Draws attributes the op knows: those it refuses as unknown are taken out one by one.
+// The drawn attributes that the op knows: those it calls unknown are taken out one by one.
 Attributes known_to(const std::string& kind, const Attributes& drawn) {
-  Attributes kept;
-  for (const auto& [key, value] : drawn.items()) {
+  std::map<std::string, Attribute, std::less<>> items = drawn.items();
+  for (;;) {
+    Attributes kept;
+    for (const auto& [key, value] : items) kept.set(key, value);
     try {
-      make_op(kind, {{key, value}});
-      kept.set(key, value);
+      make_op(kind, kept);
+      return kept;
     } catch (const std::invalid_argument& e) {
-      if (std::string(e.what()).find("unknown") == std::string::npos) kept.set(key, value);
+      const std::string error = e.what(), prefix = kind + ": unknown attribute '";
+      if (error.rfind(prefix, 0) != 0) return kept;
+      if (items.erase(error.substr(prefix.size(), error.find('\'', prefix.size()) - prefix.size())) == 0) return kept;
     }
   }
-  return kept;
+}
+
+// One line that names a case, for the report of a failure.
+std::string describe(const Attributes& attributes, const std::vector<TensorSpec>& inputs, bool training, int64_t slack) {
+  struct Print {
+    std::ostringstream& out;
+    void operator()(const std::vector<int64_t>& v) const { for (int64_t i : v) out << i << ' '; }
+    void operator()(const std::vector<double>& v) const { for (double d : v) out << d << ' '; }
+    void operator()(const auto& v) const { out << v; }
+  };
+  std::ostringstream out;
+  for (const TensorSpec& spec : inputs) out << name_of(spec.dtype) << spec.shape << ' ';
+  for (const auto& [key, value] : attributes.items()) {
+    out << key << "={";
+    std::visit(Print{out}, value);
+    out << "} ";
+  }
+  out << (training ? "training" : "inference") << ", slack " << slack;
+  return out.str();
 }
 
 void try_once(const std::string& kind, Fuzzer& fuzz, Tally& tally) {
@@ -134,9 +173,12 @@ void try_once(const std::string& kind, Fuzzer& fuzz, Tally& tally) {
   const Attributes attributes = known_to(kind, fuzz.attributes());
   const bool training = fuzz.chance(0.7);
   const int64_t slack = fuzz.chance(0.5) ? 0 : 3;
+  const std::vector<TensorSpec> inputs = fuzz.inputs();
+  const std::string drawn = describe(attributes, inputs, training, slack);
+  CAPTURE(drawn);
   std::string error;
   try {
-    testing::OpRunner<testing::Guarded<std::byte>> runner(kind, attributes, fuzz.inputs(), training, slack);
+    testing::OpRunner<testing::Guarded<std::byte>> runner(kind, attributes, inputs, training, slack);
     ++tally.planned;
     if (runner.bytes() > kBytesToRun || runner.op().flops() > kFlopsToRun) return;
     runner.allocate(static_cast<unsigned>(tally.planned));
@@ -150,6 +192,7 @@ void try_once(const std::string& kind, Fuzzer& fuzz, Tally& tally) {
     error = e.what();
   } catch (const TypeError& e) {
     error = e.what();
+  } catch (const std::bad_alloc&) {  // Python's MemoryError
   }
   const bool names_op = error.rfind(kind + ": ", 0) == 0;
   const bool names_shape = error.rfind("shape: ", 0) == 0;  // negative or overflowing: no op gets to see such inputs

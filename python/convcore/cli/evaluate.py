@@ -51,6 +51,7 @@ def open_images(data: Path, signature: models.Signature | None, size: str | None
     images = open_dataset(data, split="test", size=wanted)
     if not len(images):
         raise ValueError(f"{images.name}: holds no images")
+    images.check_finite()
     if signature is not None:
         signature.check(images)
     return images

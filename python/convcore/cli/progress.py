@@ -9,6 +9,8 @@ from typing import Protocol
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from ..history import BatchReport
+
 
 class Reporter(Protocol):
     """Receives what happens in training; a context manager."""
@@ -17,8 +19,8 @@ class Reporter(Protocol):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
-    def batch(self, epoch: int, images: int, loss: float, accuracy: float) -> None:
-        """A batch is done; loss and accuracy are the epoch's means so far, images what the batch held."""
+    def batch(self, report: BatchReport) -> None:
+        """A batch is done."""
 
     def line(self, text: str) -> None:
         """Prints a line, for instance at an epoch's end."""
@@ -35,7 +37,7 @@ class LineReporter:
     ) -> None:
         return None
 
-    def batch(self, epoch: int, images: int, loss: float, accuracy: float) -> None:
+    def batch(self, report: BatchReport) -> None:
         return None
 
     def line(self, text: str) -> None:
@@ -83,21 +85,20 @@ class LiveReporter(LineReporter):
     ) -> None:
         self._progress.stop()
 
-    def batch(self, epoch: int, images: int, loss: float, accuracy: float) -> None:
-        self._waiting += images
+    def batch(self, report: BatchReport) -> None:
+        self._waiting += report.images
         now = time.perf_counter()
         if now - self._drawn < self._PERIOD:
             return
-        rate = self._waiting / (now - self._drawn)
         self._progress.update(
             self._task,
             advance=self._waiting,
             visible=True,
             refresh=True,
-            epoch=epoch,
-            loss=loss,
-            accuracy=accuracy,
-            rate=rate,
+            epoch=report.epoch,
+            loss=report.loss,
+            accuracy=report.accuracy,
+            rate=report.images_per_second,
         )
         self._waiting, self._drawn = 0, now
 

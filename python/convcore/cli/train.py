@@ -124,6 +124,7 @@ def train(
         run.start(settings)
     validation = DataLoader(held_out, 256) if held_out is not None else None
     if trainer.epoch >= epochs:
+        run.finish()
         print(f"{run.folder}: all {epochs} epochs are done")
         return
     fit(trainer, run, epochs, batches, validation, models.Signature.of(training))
@@ -133,6 +134,7 @@ def with_classes(data: ArrayDataset, count: int | None) -> ArrayDataset:
     """The same images with `count` classes. Without it, every class must have images: a gap is a wrong label."""
     if not len(data):
         raise ValueError(f"{data.name}: holds no images")
+    data.check_finite()
     if count is not None:
         names = data.classes if len(data.classes) == count else [str(c) for c in range(count)]
         return ArrayDataset(data.images, data.labels, names, name=data.name)
@@ -155,6 +157,7 @@ def split_off(
     except ValueError:
         held_out = open_dataset(val, split="test", size=size or data.shape[1:])
         models.Signature.of(data).check(held_out)
+        held_out.check_finite()
         return data, held_out
     if fraction == 0:
         return data, None
@@ -192,7 +195,7 @@ class Recorder:
         self._epochs = epochs
 
     def on_batch_end(self, trainer: Trainer, report: BatchReport) -> None:
-        self._show.batch(report.epoch, report.images, report.loss, report.accuracy)
+        self._show.batch(report)
 
     def on_epoch_end(self, trainer: Trainer, epoch: int, logs: Mapping[str, float]) -> None:
         convcore.save(trainer.model, self._run.model, self._metadata)

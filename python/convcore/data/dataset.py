@@ -79,6 +79,12 @@ class ArrayDataset:
     def __repr__(self) -> str:
         return f"<{self.name}: {len(self)} images {self.shape} {self._pixels.dtype}, {len(self.classes)} classes>"
 
+    def check_finite(self) -> None:
+        """Raises ValueError if a pixel is infinite or not a number."""
+        if self._pixels.dtype == np.float32 and not np.isfinite(self._pixels).all():
+            index = next(i for i, image in enumerate(self._pixels) if not np.isfinite(image).all())
+            raise ValueError(f"{self.name}: the image at index {index} holds infinity or NaN")
+
     def mean_and_std(self) -> tuple[list[float], list[float]]:
         """Of the pixels, one each per channel, in the images' own units; the deviation is 1 where all are equal."""
         count = max(self._pixels[..., 0].size, 1)
