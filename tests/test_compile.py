@@ -63,9 +63,10 @@ def test_profile_and_steps() -> None:
     assert program.steps[0]["algorithm"] in profile
 
 
-def test_value_and_grad_against_float64_differences() -> None:
-    """Along a random direction, with the loss itself in float32: agreement to a few of its digits."""
+def test_value_and_grad_against_differences() -> None:
+    """Along a random direction, with the loss itself in float32: agreement to a few of its digits. (ReLU has kinks.)"""
     model = net()
+    setattr(model, "2", nn.Tanh())
     loss_fn = nn.CrossEntropyLoss()
     x, y = image(6, 3, 9, 9), np.array([0, 1, 2, 3, 0, 1])
     function = cc.value_and_grad(model, loss_fn)
@@ -75,13 +76,13 @@ def test_value_and_grad_against_float64_differences() -> None:
     rng = np.random.default_rng(1)
     directions = {name: rng.standard_normal(g.shape).astype(np.float32) for name, g in gradients.items()}
     slope = sum(float((g.astype(np.float64) * directions[name]).sum()) for name, g in gradients.items())
-    h, losses = 1e-2, []
+    h, losses = 1e-3, []
     kept = {name: np.array(p.data) for name, p in parameters.items()}
     for sign in (1, -1):
         for name, p in parameters.items():
             p.data = kept[name] + sign * h * directions[name]
         losses.append(function(x, y)[0])
-    assert (losses[0] - losses[1]) / (2 * h) == pytest.approx(slope, rel=1e-2, abs=1e-3)
+    assert (losses[0] - losses[1]) / (2 * h) == pytest.approx(slope, rel=2e-3)
     for name, p in parameters.items():
         p.data = kept[name]
     assert function(x, y)[0] == loss

@@ -107,10 +107,14 @@ std::string word_of(const std::string& path) {
 int64_t parse_size(const std::string& text) {
   int64_t value = 0;
   for (char c : text) {
-    if (c >= '0' && c <= '9') value = value * 10 + (c - '0');
-    else if (c == 'K') return value << 10;
-    else if (c == 'M') return value << 20;
-    else return 0;
+    if (c >= '0' && c <= '9')
+      value = value * 10 + (c - '0');
+    else if (c == 'K')
+      return value << 10;
+    else if (c == 'M')
+      return value << 20;
+    else
+      return 0;
   }
   return value;
 }
@@ -191,10 +195,14 @@ CpuInfo read_cpu_info() {
 
 const char* name_of(Isa isa) {
   switch (isa) {
-    case Isa::avx2: return "avx2";
-    case Isa::avx512: return "avx512";
-    case Isa::neon: return "neon";
-    default: return "portable";
+    case Isa::avx2:
+      return "avx2";
+    case Isa::avx512:
+      return "avx512";
+    case Isa::neon:
+      return "neon";
+    default:
+      return "portable";
   }
 }
 

@@ -12,11 +12,16 @@ constexpr size_t kPooledBytes = 128 << 10;
 
 Element element_of(char kind, int64_t bytes) {
   switch (kind) {
-    case 'f': return bytes == 4 ? Element::f32 : bytes == 8 ? Element::f64 : bytes == 2 ? Element::f16 : Element::other;
-    case 'b': return Element::boolean;
-    case 'i': return bytes == 8 ? Element::i64 : bytes == 4 ? Element::i32 : bytes == 2 ? Element::i16 : Element::i8;
-    case 'u': return bytes == 8 ? Element::u64 : bytes == 4 ? Element::u32 : bytes == 2 ? Element::u16 : Element::u8;
-    default: return Element::other;
+    case 'f':
+      return bytes == 4 ? Element::f32 : bytes == 8 ? Element::f64 : bytes == 2 ? Element::f16 : Element::other;
+    case 'b':
+      return Element::boolean;
+    case 'i':
+      return bytes == 8 ? Element::i64 : bytes == 4 ? Element::i32 : bytes == 2 ? Element::i16 : Element::i8;
+    case 'u':
+      return bytes == 8 ? Element::u64 : bytes == 4 ? Element::u32 : bytes == 2 ? Element::u16 : Element::u8;
+    default:
+      return Element::other;
   }
 }
 
@@ -30,9 +35,12 @@ const char* element_name(Element element) {
 
 py::dtype dtype_of(DType type) {
   switch (type) {
-    case DType::u8: return py::dtype::of<uint8_t>();
-    case DType::i64: return py::dtype::of<int64_t>();
-    default: return py::dtype::of<float>();
+    case DType::u8:
+      return py::dtype::of<uint8_t>();
+    case DType::i64:
+      return py::dtype::of<int64_t>();
+    default:
+      return py::dtype::of<float>();
   }
 }
 

@@ -15,7 +15,8 @@ std::optional<std::variant<int64_t, double>> to_number(py::handle value, std::st
   if (PyFloat_Check(value.ptr())) return PyFloat_AS_DOUBLE(value.ptr());
   if (PyIndex_Check(value.ptr())) {
     const auto index = py::reinterpret_steal<py::object>(PyNumber_Index(value.ptr()));
-    if (!index) PyErr_Clear();  // an array of several integers has the method, but is no index
+    if (!index)
+      PyErr_Clear();  // an array of several integers has the method, but is no index
     else {
       int overflow = 0;
       const long long integer = PyLong_AsLongLongAndOverflow(index.ptr(), &overflow);

@@ -120,10 +120,14 @@ void convert_pixels(const std::byte* from, int64_t pixels, int64_t pixel_stride,
   if constexpr (std::is_same_v<From, float> && std::is_same_v<To, float>) {
     if (pixel_stride == kSize) {
       switch (channels) {
-        case 2: return interleave<2>(from, pixels, channel_stride, to);
-        case 3: return interleave<3>(from, pixels, channel_stride, to);
-        case 4: return interleave<4>(from, pixels, channel_stride, to);
-        default: return transpose(from, pixels, channels, channel_stride, to);
+        case 2:
+          return interleave<2>(from, pixels, channel_stride, to);
+        case 3:
+          return interleave<3>(from, pixels, channel_stride, to);
+        case 4:
+          return interleave<4>(from, pixels, channel_stride, to);
+        default:
+          return transpose(from, pixels, channels, channel_stride, to);
       }
     }
   }
@@ -157,10 +161,20 @@ void convert_all(const std::byte* from, const Layout& l, To* to) {
 
 int64_t size_of(Element element) {
   switch (element) {
-    case Element::f64: case Element::i64: case Element::u64: return 8;
-    case Element::f32: case Element::i32: case Element::u32: return 4;
-    case Element::f16: case Element::i16: case Element::u16: return 2;
-    default: return 1;
+    case Element::f64:
+    case Element::i64:
+    case Element::u64:
+      return 8;
+    case Element::f32:
+    case Element::i32:
+    case Element::u32:
+      return 4;
+    case Element::f16:
+    case Element::i16:
+    case Element::u16:
+      return 2;
+    default:
+      return 1;
   }
 }
 
@@ -203,16 +217,25 @@ void convert(const std::byte* from, Element element, const Layout& layout, DType
   const auto run = [&](auto* out) {
     using To = std::remove_pointer_t<decltype(out)>;
     switch (element) {
-      case Element::i8: return convert_all<int8_t>(from, layout, out);
-      case Element::i16: return convert_all<int16_t>(from, layout, out);
-      case Element::i32: return convert_all<int32_t>(from, layout, out);
-      case Element::i64: return convert_all<int64_t>(from, layout, out);
+      case Element::i8:
+        return convert_all<int8_t>(from, layout, out);
+      case Element::i16:
+        return convert_all<int16_t>(from, layout, out);
+      case Element::i32:
+        return convert_all<int32_t>(from, layout, out);
+      case Element::i64:
+        return convert_all<int64_t>(from, layout, out);
       case Element::boolean:
-      case Element::u8: return convert_all<uint8_t>(from, layout, out);
-      case Element::u16: return convert_all<uint16_t>(from, layout, out);
-      case Element::u32: return convert_all<uint32_t>(from, layout, out);
-      case Element::u64: return convert_all<uint64_t>(from, layout, out);
-      default: break;
+      case Element::u8:
+        return convert_all<uint8_t>(from, layout, out);
+      case Element::u16:
+        return convert_all<uint16_t>(from, layout, out);
+      case Element::u32:
+        return convert_all<uint32_t>(from, layout, out);
+      case Element::u64:
+        return convert_all<uint64_t>(from, layout, out);
+      default:
+        break;
     }
     if constexpr (std::is_same_v<To, float>) {
       if (element == Element::f32) return convert_all<float>(from, layout, out);

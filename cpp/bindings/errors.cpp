@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "base/error.h"
-
 #include "bindings/bindings.h"
 
 namespace convcore::bindings {

@@ -93,10 +93,10 @@ void bind_graph(py::module_& m) {
           },
           py::arg("kind"), py::arg("name"), py::arg("attributes"), py::arg("inputs"))
       .def("set_outputs", &Graph::set_outputs, py::arg("values"))
-      .def("shape", [](const Graph& self, int value) { return to_tuple(spec_of(self, value).shape); },
-           py::arg("value"))
-      .def("dtype", [](const Graph& self, int value) { return name_of(spec_of(self, value).dtype); },
-           py::arg("value"))
+      .def(
+          "shape", [](const Graph& self, int value) { return to_tuple(spec_of(self, value).shape); }, py::arg("value"))
+      .def(
+          "dtype", [](const Graph& self, int value) { return name_of(spec_of(self, value).dtype); }, py::arg("value"))
       .def("parameter_names", [](const Graph& self) { return names(self, ValueKind::parameter); })
       .def("buffer_names", [](const Graph& self) { return names(self, ValueKind::buffer); });
   bind_optimizer(m);

@@ -56,8 +56,10 @@ double peak_gflops(double seconds) {
   for (const auto start = Clock::now(); best == 0 || since(start) < seconds;) {
     const auto round = Clock::now();
     const double operations = fma_peak(steps), elapsed = since(round);
-    if (elapsed < kRound / 2 && steps < kMostSteps) steps *= 2;
-    else best = std::max(best, operations / elapsed * 1e-9);
+    if (elapsed < kRound / 2 && steps < kMostSteps)
+      steps *= 2;
+    else
+      best = std::max(best, operations / elapsed * 1e-9);
   }
   return best;
 }

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Single ops on NumPy arrays: make, plan, run, forget.
-#include "ops/op.h"
-
 #include <pybind11/stl.h>
 
 #include <algorithm>
@@ -15,6 +13,7 @@
 #include "bindings/scratch.h"
 #include "bindings/signature.h"
 #include "ops/conv2d.h"
+#include "ops/op.h"
 
 namespace convcore::bindings {
 namespace {
@@ -190,8 +189,8 @@ py::list backward(const std::string& kind, const py::object& attributes, const p
   const bool forward_first = memory.needs.saved > 0 || call.op->backward_reads_outputs();
   std::vector<size_t> output_offsets;
   for (const TensorSpec& spec : call.outputs)
-    output_offsets.push_back(scratch.reserve(
-        forward_first ? static_cast<size_t>(spec.shape.size() * size_of(spec.dtype)) : 0));
+    output_offsets.push_back(
+        scratch.reserve(forward_first ? static_cast<size_t>(spec.shape.size() * size_of(spec.dtype)) : 0));
   std::vector<Tensor> grad_inputs;
   for (const OutputArray& output : wanted) grad_inputs.push_back(output.tensor);
   {

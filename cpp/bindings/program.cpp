@@ -244,25 +244,27 @@ void bind_program(py::module_& m) {
       .def(py::init<const Graph&>(), py::arg("graph"))
       .def("bind", &ArrayProgram::bind, py::arg("parameters"), py::arg("buffers"), py::arg("gradients") = py::none())
       .def_property_readonly("gradient_size", [](const ArrayProgram& self) { return self.program().gradient_size(); })
-      .def("gradient_offset",
-           [](const ArrayProgram& self, int parameter) { return self.program().gradient_offset(parameter); },
-           py::arg("parameter"))
+      .def(
+          "gradient_offset",
+          [](const ArrayProgram& self, int parameter) { return self.program().gradient_offset(parameter); },
+          py::arg("parameter"))
       .def("run", &ArrayProgram::run, py::arg("inputs"), py::arg("version") = 0)
       .def("forward_backward", &ArrayProgram::forward_backward, py::arg("inputs"), py::arg("seed") = 0,
            py::arg("step") = 0)
       .def("update", &ArrayProgram::update, py::arg("optimizer"), py::arg("lr"))
       .def("step", &ArrayProgram::step, py::arg("inputs"), py::arg("optimizer"), py::arg("lr"), py::arg("seed") = 0,
            py::arg("step") = 0)
-      .def("profile",
-           [](ArrayProgram& self, const py::object& inputs) {
-             py::list result;
-             for (const StepInfo& step : self.profile(inputs)) {
-               result.append(to_dict(step));
-               result[result.size() - 1]["seconds"] = step.seconds;
-             }
-             return result;
-           },
-           py::arg("inputs"))
+      .def(
+          "profile",
+          [](ArrayProgram& self, const py::object& inputs) {
+            py::list result;
+            for (const StepInfo& step : self.profile(inputs)) {
+              result.append(to_dict(step));
+              result[result.size() - 1]["seconds"] = step.seconds;
+            }
+            return result;
+          },
+          py::arg("inputs"))
       .def("steps",
            [](const ArrayProgram& self) {
              py::list result;

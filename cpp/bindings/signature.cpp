@@ -42,8 +42,8 @@ constexpr Signature kSignatures[] = {
 }  // namespace
 
 InputRole role_of(std::string_view kind, size_t input) {
-  const auto* found = std::find_if(std::begin(kSignatures), std::end(kSignatures),
-                                   [&](const Signature& s) { return s.kind == kind; });
+  const auto* found =
+      std::find_if(std::begin(kSignatures), std::end(kSignatures), [&](const Signature& s) { return s.kind == kind; });
   if (found != std::end(kSignatures) && input < found->inputs.size() && !found->inputs[input].name.empty())
     return {std::string(found->inputs[input].name), found->inputs[input].role};
   return {input == 0 && kind != "concat" ? "x" : "input " + std::to_string(input), Role::tensor};

@@ -149,14 +149,16 @@ Attributes known_to(const std::string& kind, const Attributes& drawn) {
   }
 }
 
+struct Print {
+  std::ostringstream& out;
+  template <class T>
+  void operator()(const std::vector<T>& list) const { for (T v : list) out << v << ' '; }
+  template <class T>
+  void operator()(const T& v) const { out << v; }
+};
+
 // One line that names a case, for the report of a failure.
 std::string describe(const Attributes& attributes, const std::vector<TensorSpec>& inputs, bool training, int64_t slack) {
-  struct Print {
-    std::ostringstream& out;
-    void operator()(const std::vector<int64_t>& v) const { for (int64_t i : v) out << i << ' '; }
-    void operator()(const std::vector<double>& v) const { for (double d : v) out << d << ' '; }
-    void operator()(const auto& v) const { out << v; }
-  };
   std::ostringstream out;
   for (const TensorSpec& spec : inputs) out << name_of(spec.dtype) << spec.shape << ' ';
   for (const auto& [key, value] : attributes.items()) {
@@ -168,14 +170,16 @@ std::string describe(const Attributes& attributes, const std::vector<TensorSpec>
   return out.str();
 }
 
+std::string last_case;  // for the debugger, when a case crashes: doctest's report of a signal leaves out CAPTURE
+
 void try_once(const std::string& kind, Fuzzer& fuzz, Tally& tally) {
   fuzz.start_round();
   const Attributes attributes = known_to(kind, fuzz.attributes());
   const bool training = fuzz.chance(0.7);
   const int64_t slack = fuzz.chance(0.5) ? 0 : 3;
   const std::vector<TensorSpec> inputs = fuzz.inputs();
-  const std::string drawn = describe(attributes, inputs, training, slack);
-  CAPTURE(drawn);
+  last_case = kind + ": " + describe(attributes, inputs, training, slack);
+  CAPTURE(last_case);
   std::string error;
   try {
     testing::OpRunner<testing::Guarded<std::byte>> runner(kind, attributes, inputs, training, slack);

@@ -1,0 +1,297 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Beside PyTorch, where it is installed: every op and gradient, the optimizers, the schedules, whole networks.
+
+PyTorch runs in float64, on the same cases and within the same derived bounds as the reference; so this checks the
+reference's definitions as well as convcore.
+"""
+
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+import convcore as cc
+from case import Case
+from cases import CASES
+from checks import assert_within
+from convcore import _core, nn, optim
+from networks import assert_near
+from reference import OPS, Array
+from reference.common import as_images
+from reference.conv import windows_of
+
+UNLIKE = ("hinge_loss", "normalize", "correct_count")  # not in PyTorch, or without gradient
+
+
+def _row(y: Any, is_row: bool) -> Any:
+    return y[:, :, 0] if is_row else y
+
+
+def convolution(torch: ModuleType, case: Case, x: Any, w: Any, b: Any = None) -> Any:
+    """Padding by hand, since PyTorch's is symmetric."""
+    a, row = case.attributes, x.ndim == 3
+    x, w = (x[:, :, None], w[:, :, None]) if row else (x, w)
+    top, bottom, left, right = windows_of(a, tuple(w.shape[2:]), tuple(x.shape[2:])).padding
+    padded = torch.nn.functional.pad(x, (left, right, top, bottom))
+    return _row(torch.nn.functional.conv2d(padded, w, b, a["stride"], 0, a["dilation"], a["groups"]), row)
+
+
+def transposed(torch: ModuleType, case: Case, x: Any, w: Any, b: Any = None) -> Any:
+    """The padding is cut off by hand."""
+    a, row = case.attributes, x.ndim == 3
+    x, w = (x[:, :, None], w[:, :, None]) if row else (x, w)
+    y = torch.nn.functional.conv_transpose2d(x, w, None, a["stride"], 0, 0, a["groups"], a["dilation"])
+    (eh, ew), (top, bottom, left, right) = a["output_padding"], a["padding"]
+    y = torch.nn.functional.pad(y, (0, ew, 0, eh))
+    y = y[:, :, top : y.shape[2] - bottom, left : y.shape[3] - right]
+    return _row(y if b is None else y + b[:, None, None], row)
+
+
+def columns(torch: ModuleType, case: Case, x: Any) -> Any:
+    a = case.attributes
+    top, bottom, left, right = a["padding"]
+    if case.kind == "im2col":
+        padded = torch.nn.functional.pad(x, (left, right, top, bottom))
+        return torch.nn.functional.unfold(padded, a["kernel_size"], a["dilation"], 0, a["stride"])
+    h, w = a["output_size"]
+    size = (h + top + bottom, w + left + right)
+    y = torch.nn.functional.fold(x, size, a["kernel_size"], a["dilation"], 0, a["stride"])
+    return y[:, :, top : top + h, left : left + w]
+
+
+def pooling(torch: ModuleType, case: Case, x: Any) -> Any:
+    f, a, row = torch.nn.functional, case.attributes, x.ndim == 3
+    x = x[:, :, None] if row else x
+    if "output_size" in a:
+        return _row(getattr(f, case.kind)(x, a["output_size"]), row)
+    kernel = a["kernel_size"]
+    common = (kernel, a.get("stride", kernel), a.get("padding", [0, 0]))
+    ceil_mode = a.get("ceil_mode", False)
+    if case.kind == "max_pool2d":
+        return _row(f.max_pool2d(x, *common, a.get("dilation", [1, 1]), ceil_mode), row)
+    divisor = 1 if case.kind == "sum_pool2d" else None
+    return _row(f.avg_pool2d(x, *common, ceil_mode, a.get("count_include_pad", True), divisor), row)
+
+
+def activation(torch: ModuleType, case: Case, x: Any) -> Any:
+    name = case.kind
+    if name.endswith("softmax"):
+        return getattr(torch.nn.functional, name)(x, 1)
+    return getattr(torch.nn.functional, name)(x, **case.attributes)
+
+
+def loss(torch: ModuleType, case: Case, x: Any, target: Any, weight: Any = None) -> Any:
+    f, a = torch.nn.functional, dict(case.attributes)
+    if case.kind == "bce_with_logits":
+        return f.binary_cross_entropy_with_logits(x, target, pos_weight=weight, **a)
+    if weight is not None:
+        a["weight"] = weight.detach()
+    return getattr(f, case.kind)(x, target, **a)
+
+
+def batch_norm(torch: ModuleType, case: Case, x: Any, w: Any, b: Any, mean: Any, variance: Any) -> Any:
+    a = case.attributes
+    statistics = mean.detach().clone(), variance.detach().clone()
+    return torch.nn.functional.batch_norm(x, *statistics, w, b, True, a.get("momentum", 0.1), a.get("eps", 1e-5))
+
+
+FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "conv2d": convolution,
+    "conv_transpose2d": transposed,
+    "im2col": columns,
+    "col2im": columns,
+    "linear": lambda torch, case, *inputs: torch.nn.functional.linear(*inputs),
+    "batch_norm": batch_norm,
+    "local_response_norm": lambda torch, case, x: torch.nn.functional.local_response_norm(x, **case.attributes),
+    "add": lambda torch, case, a, b: a + b,
+    "multiply": lambda torch, case, a, b: a * b,
+    "concat": lambda torch, case, *inputs: torch.cat(inputs, 1),
+    "flatten": lambda torch, case, x: x.flatten(case.attributes.get("start_dim", 1)),
+    **dict.fromkeys([k for k in CASES if "pool" in k], pooling),
+    **dict.fromkeys([k for k in CASES if "loss" in k or k in ("cross_entropy", "bce_with_logits")], loss),
+}
+COMPARED = [c for kind in CASES if kind not in UNLIKE for c in CASES[kind] if c.shapes[0] and c.shapes[0][0]]
+
+
+@pytest.mark.parametrize("case", COMPARED, ids=lambda c: f"{c.kind} {c.id}")
+def test_op(case: Case, torch: ModuleType) -> None:
+    """Value and gradients, with the best ISA."""
+    training = case.kind == "batch_norm"
+    op = OPS[f"{case.kind} training" if training else case.kind]
+    inputs = case.inputs()
+    tensors = [
+        None if v is None else torch.tensor(v) if v.dtype == np.int64 else torch.tensor(v.astype(np.float64)).requires_grad_()
+        for v in inputs
+    ]
+    y = FUNCTIONS.get(case.kind, activation)(torch, case, *tensors)
+    exact = [None if v is None else v if v.dtype == np.int64 else v.astype(np.float64) for v in inputs]
+    given = [v.copy() if i > 2 and v is not None else v for i, v in enumerate(inputs)]
+    got = _core.forward(case.kind, case.attributes, given, training)[0]
+    assert_within(got, y.detach().numpy(), op.forward_error(case.attributes, *exact), case.kind)
+    grad = np.asarray(case.rng().standard_normal(got.shape), np.float32)
+    y.backward(torch.tensor(grad.astype(np.float64)))
+    assert op.backward_error is not None
+    bounds = op.backward_error(case.attributes, exact, grad.astype(np.float64))
+    bounds = [*bounds, *[None] * (len(inputs) - len(bounds))][: len(inputs)]
+    results = _core.backward(case.kind, case.attributes, inputs, [grad], [b is not None for b in bounds])
+    for i, (result, bound, tensor) in enumerate(zip(results, bounds, tensors, strict=True)):
+        if bound is not None:
+            assert result is not None
+            assert_within(result, tensor.grad.numpy(), bound, f"{case.kind}, gradient of input {i}")
+
+
+# --- networks ----------------------------------------------------------------------------------------------------
+
+
+def _twin(torch: ModuleType, model: nn.Module, twin: Any) -> Any:
+    """PyTorch's model with convcore's weights, in float64: the state dicts have the same names and shapes."""
+    twin.load_state_dict({k: torch.tensor(v) for k, v in model.state_dict().items()}, strict=False)
+    return twin.double()
+
+
+def _lenets(torch: ModuleType) -> tuple[nn.Module, Any]:
+    t = torch.nn
+    model = nn.Sequential(*list(cc.models.lenet5())[1:])
+    twin = t.Sequential(
+        t.Conv2d(1, 6, 5, padding=2), t.ReLU(), t.MaxPool2d(2), t.Conv2d(6, 16, 5), t.ReLU(), t.MaxPool2d(2),
+        t.Flatten(), t.Linear(400, 120), t.ReLU(), t.Linear(120, 84), t.ReLU(), t.Linear(84, 10),
+    )  # fmt: skip
+    renamed = nn.Sequential(*model)
+    return renamed, _twin(torch, renamed, twin)
+
+
+def test_lenet5_and_its_gradients(torch: ModuleType) -> None:
+    model, twin = _lenets(torch)
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((16, 1, 28, 28)).astype(np.float32), rng.integers(0, 10, 16)
+    logits = twin(torch.tensor(x).double())
+    assert_near(model(x), logits.detach().numpy(), 1000, "logits")
+    loss = torch.nn.functional.cross_entropy(logits, torch.tensor(y))
+    loss.backward()
+    value, gradients = cc.value_and_grad(model, nn.CrossEntropyLoss())(x, y)
+    assert value == pytest.approx(loss.item(), rel=1e-5)
+    for name, parameter in twin.named_parameters():
+        assert_near(gradients[name], parameter.grad.numpy(), 5000, name)
+
+
+OPTIMIZERS: list[tuple[str, dict[str, Any]]] = [
+    ("SGD", {"lr": 0.05}),
+    ("SGD", {"lr": 0.05, "momentum": 0.9, "nesterov": True, "weight_decay": 0.01}),
+    ("SGD", {"lr": 0.05, "momentum": 0.9, "dampening": 0.2}),
+    ("Adam", {"lr": 0.01, "weight_decay": 0.01}),
+    ("AdamW", {"lr": 0.01, "weight_decay": 0.1}),
+    ("RMSprop", {"lr": 0.01, "momentum": 0.5}),
+    ("RMSprop", {"lr": 0.01, "centered": True, "eps": 1e-3}),
+    ("Adagrad", {"lr": 0.05, "lr_decay": 0.1, "initial_accumulator_value": 0.1}),
+]
+
+
+@pytest.mark.parametrize(("name", "settings"), OPTIMIZERS, ids=str)
+@pytest.mark.parametrize("max_norm", [None, 0.5])
+def test_training_goes_the_same_way(
+    name: str, settings: dict[str, Any], max_norm: float | None, torch: ModuleType
+) -> None:
+    """Ten steps of a network without kinks: rounding stays rounding."""
+    cc.manual_seed(0)
+    t = torch.nn
+    model = nn.Sequential(nn.Conv2d(2, 5, 3, padding=1), nn.Tanh(), nn.AvgPool2d(2), nn.Flatten(), nn.Linear(45, 4))
+    twin = _twin(
+        torch, model, t.Sequential(t.Conv2d(2, 5, 3, padding=1), t.Tanh(), t.AvgPool2d(2), t.Flatten(), t.Linear(45, 4))
+    )
+    trainer = cc.Trainer(model, nn.CrossEntropyLoss(), getattr(optim, name)(**settings), max_grad_norm=max_norm)
+    judge = getattr(torch.optim, name)(twin.parameters(), **settings)
+    rng = np.random.default_rng(0)
+    for _ in range(10):
+        x, y = rng.standard_normal((8, 2, 6, 6)).astype(np.float32), rng.integers(0, 4, 8)
+        judge.zero_grad()
+        loss = t.functional.cross_entropy(twin(torch.tensor(x).double()), torch.tensor(y))
+        loss.backward()
+        if max_norm:
+            t.utils.clip_grad_norm_(twin.parameters(), max_norm)
+        judge.step()
+        assert trainer.step(x, y) == pytest.approx(loss.item(), rel=1e-3)
+    for key, value in twin.state_dict().items():
+        np.testing.assert_allclose(model.state_dict()[key], value.numpy(), rtol=2e-3, atol=2e-4)
+
+
+SCHEDULES: list[tuple[str, dict[str, Any]]] = [
+    ("StepLR", {"step_size": 3, "gamma": 0.5}),
+    ("MultiStepLR", {"milestones": [2, 5, 5, 9], "gamma": 0.3}),
+    ("ExponentialLR", {"gamma": 0.9}),
+    ("CosineAnnealingLR", {"T_max": 12, "eta_min": 0.01}),
+    ("LinearLR", {"start_factor": 0.1, "total_iters": 6}),
+    ("LinearLR", {}),
+    ("OneCycleLR", {"max_lr": 0.5, "total_steps": 20}),
+    ("OneCycleLR", {"max_lr": 0.5, "epochs": 4, "steps_per_epoch": 5, "pct_start": 0.25, "anneal_strategy": "linear"}),
+    ("OneCycleLR", {"max_lr": 0.5, "total_steps": 20, "three_phase": True, "div_factor": 10.0, "pct_start": 0.4}),
+]
+
+
+@pytest.mark.parametrize(("name", "settings"), SCHEDULES, ids=str)
+@pytest.mark.filterwarnings("ignore")
+def test_schedule(name: str, settings: dict[str, Any], torch: ModuleType) -> None:
+    judged = torch.optim.SGD([torch.zeros(1)], lr=0.2)
+    more = {"cycle_momentum": False} if name == "OneCycleLR" else {}
+    judge = getattr(torch.optim.lr_scheduler, name)(judged, **settings, **more)
+    optimizer = optim.SGD(lr=0.2)
+    schedule = getattr(optim, name)(optimizer, **settings)
+    for step in range(19):
+        assert optimizer.lr == pytest.approx(judged.param_groups[0]["lr"], rel=1e-9), f"step {step}"
+        judged.step()
+        judge.step()
+        schedule.step()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"patience": 1, "factor": 0.5},
+        {"patience": 0, "factor": 0.1, "cooldown": 2, "min_lr": 1e-3},
+        {"patience": 1, "mode": "max", "threshold": 0.1, "threshold_mode": "abs"},
+        {"patience": 1, "mode": "max", "threshold": 0.2},
+    ],
+    ids=str,
+)
+def test_reduce_on_plateau(settings: dict[str, Any], torch: ModuleType) -> None:
+    judged = torch.optim.SGD([torch.zeros(1)], lr=0.2)
+    judge = torch.optim.lr_scheduler.ReduceLROnPlateau(judged, **settings)
+    optimizer = optim.SGD(lr=0.2)
+    schedule = optim.ReduceLROnPlateau(optimizer, **settings)
+    rng = np.random.default_rng(0)
+    for step, metric in enumerate(1 / (1 + 0.1 * np.arange(30)) + 0.1 * rng.standard_normal(30)):
+        judge.step(float(metric))
+        schedule.step(float(metric))
+        assert optimizer.lr == pytest.approx(judged.param_groups[0]["lr"], rel=1e-9), f"step {step}"
+
+
+def test_max_pool_indices_are_pytorchs(torch: ModuleType) -> None:
+    for case in CASES["max_pool2d"]:
+        x, a = case.inputs()[0], case.attributes
+        if x is None or not len(x):
+            continue
+        _, expected = torch.nn.functional.max_pool2d(
+            torch.tensor(as_images(x)),
+            a["kernel_size"],
+            a.get("stride", a["kernel_size"]),
+            a.get("padding", 0),
+            a.get("dilation", 1),
+            a.get("ceil_mode", False),
+            return_indices=True,
+        )
+        got: Array = _core.forward("max_pool2d_indices", a, [x])[0]
+        np.testing.assert_array_equal(as_images(got), expected.numpy())
+
+
+def test_tensors_of_pytorch_are_loaded(torch: ModuleType) -> None:
+    """A PyTorch state dict fits as it is: names, shapes, and batch norm's counter passed over."""
+    t = torch.nn
+    twin = t.Sequential(t.Conv2d(3, 8, 3), t.BatchNorm2d(8), t.ReLU(), t.AdaptiveAvgPool2d(1), t.Flatten(), t.Linear(8, 2))
+    model = nn.Sequential(
+        nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 2)
+    )
+    model.load_state_dict(twin.state_dict())
+    x = np.random.default_rng(0).standard_normal((2, 3, 9, 9)).astype(np.float32)
+    expected = twin.eval().double()(torch.tensor(x).double())
+    assert_near(model(x), expected.detach().numpy(), 200, "logits")

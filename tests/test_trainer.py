@@ -1,0 +1,373 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Training: steps, epochs, evaluation, history, callbacks, and going on exactly where it was stopped."""
+
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import convcore as cc
+from checks import assert_same_bits
+from convcore import functional as F
+from convcore import nn, optim
+from reference import Array
+
+CLASSES = 4
+
+
+def blobs(count: int, seed: int = 0) -> tuple[Array, Array]:
+    """Images whose bright quarter is their label: easy, but not linear in one pixel."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, CLASSES, count)
+    images = rng.integers(0, 60, (count, 1, 8, 8)).astype(np.uint8)
+    for picture, label in zip(images, labels, strict=True):
+        row, column = divmod(int(label), 2)
+        picture[0, 4 * row : 4 * row + 4, 4 * column : 4 * column + 4] += 120
+    return images, labels
+
+
+def network(dropout: float = 0.0) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Normalize(0.3, 0.2),
+        nn.Conv2d(1, 6, 3, padding=1),
+        nn.BatchNorm2d(6),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Dropout(dropout),
+        nn.Flatten(),
+        nn.Linear(96, CLASSES),
+    )
+
+
+def trainer(seed: int = 0, dropout: float = 0.0, **settings: Any) -> cc.Trainer:
+    cc.manual_seed(seed)
+    return cc.Trainer(network(dropout), nn.CrossEntropyLoss(), optim.SGD(lr=0.05, momentum=0.9), **settings)
+
+
+def assert_same_weights(a: nn.Module, b: nn.Module) -> None:
+    for name, value in a.state_dict().items():
+        assert_same_bits(value, b.state_dict()[name], name)
+
+
+# --- steps -------------------------------------------------------------------------------------------------------
+
+
+def test_a_step_lowers_the_loss() -> None:
+    t = trainer()
+    x, y = blobs(32)
+    losses = [t.step(x, y) for _ in range(20)]
+    assert all(isinstance(loss, float) for loss in losses)
+    assert losses[-1] < losses[0] / 4
+    assert t.step_count == 20
+
+
+def test_a_step_is_gradients_and_an_update() -> None:
+    x, y = blobs(16)
+    t = trainer()
+    before = t.model.state_dict()
+    loss, gradients = cc.value_and_grad(t.model, t.loss)(x, y)
+    t.model.load_state_dict(before)  # running statistics moved
+    assert t.step(x, y) == loss
+    after = t.model.state_dict()
+    for name, gradient in gradients.items():
+        np.testing.assert_allclose(after[name], before[name] - np.float32(0.05) * gradient, rtol=1e-5, atol=1e-7)
+
+
+def test_steps_are_the_same_bits_for_any_number_of_threads() -> None:
+    models = []
+    x, y = blobs(64)
+    for threads in (1, 2):
+        cc.set_num_threads(threads)
+        t = trainer(dropout=0.3)
+        for _ in range(5):
+            t.step(x, y)
+        models.append(t.model)
+    assert_same_weights(*models)
+
+
+def test_the_last_batch_may_be_small() -> None:
+    t = trainer()
+    for count in (32, 5, 32, 1, 7):
+        assert math.isfinite(t.step(*blobs(count, seed=count)))
+
+
+def test_a_loss_of_ones_own() -> None:
+    cc.manual_seed(0)
+    model = nn.Linear(3, 1)
+    t = cc.Trainer(model, lambda out, target: F.mse_loss(out, target), optim.Adam(lr=0.05))
+    x = np.random.default_rng(0).standard_normal((64, 3))
+    y = x @ [[1.0], [-2.0], [0.5]] + 3
+    for _ in range(400):
+        t.step(x, y)
+    np.testing.assert_allclose(model.state_dict()["weight"], [[1, -2, 0.5]], atol=0.02)
+    np.testing.assert_allclose(model.state_dict()["bias"], [3], atol=0.02)
+
+
+def test_frozen_layers_stay() -> None:
+    t = trainer()
+    t.model[1].weight.requires_grad = False
+    before = t.model.state_dict()
+    t.step(*blobs(16))
+    after = t.model.state_dict()
+    assert_same_bits(after["1.weight"], before["1.weight"], "frozen")
+    assert (after["7.weight"] != before["7.weight"]).any()
+
+
+def test_gradients_are_clipped() -> None:
+    t = trainer(max_grad_norm=1e-3)
+    before = t.model.state_dict()
+    t.step(*blobs(16))
+    assert t.last_grad_norm > 1e-3
+    moved = math.sqrt(sum(float(((t.model.state_dict()[n] - before[n]) ** 2).sum()) for n, _ in t.model.named_parameters()))
+    assert moved == pytest.approx(0.05 * 1e-3, rel=1e-2)
+
+
+# --- epochs ------------------------------------------------------------------------------------------------------
+
+
+def test_fit_learns() -> None:
+    t = trainer()
+    history = t.fit(blobs(256), epochs=4, validation=blobs(100, seed=1), batch_size=32)
+    assert set(history) == {"loss", "accuracy", "val_loss", "val_accuracy", "lr", "seconds"}
+    assert all(len(values) == 4 for values in history.values())
+    assert history["val_accuracy"][-1] == 1.0
+    assert history["loss"][-1] < history["loss"][0]
+    assert t.epoch == 4
+    assert t.step_count == 4 * 8
+    assert history is t.history
+
+
+def test_evaluate_and_predict() -> None:
+    t = trainer()
+    t.fit(blobs(256), epochs=3, batch_size=32)
+    x, y = blobs(77, seed=2)
+    logits = t.predict(x, batch_size=20)
+    assert logits.shape == (77, CLASSES)
+    assert_same_bits(t.predict(x), t.model(x), "predictions")
+    logs = t.evaluate((x, y), batch_size=30)
+    assert logs["accuracy"] == (logits.argmax(1) == y).mean()
+    assert logs["loss"] == pytest.approx(float(F.cross_entropy(logits, y)), rel=1e-4)
+
+
+def test_evaluation_changes_nothing() -> None:
+    t = trainer(dropout=0.5)
+    t.step(*blobs(16))
+    before = t.model.state_dict()
+    assert t.evaluate(blobs(40)) == t.evaluate(blobs(40))
+    for name, value in t.model.state_dict().items():
+        assert_same_bits(value, before[name], name)
+
+
+def test_a_loss_that_sums() -> None:
+    cc.manual_seed(0)
+    x, y = np.ones((10, 3), np.float32), np.zeros((10, 2), np.float32)
+    model = nn.Linear(3, 2)
+    mean = cc.Trainer(model, nn.MSELoss(), optim.SGD()).evaluate((x, y), batch_size=4)
+    total = cc.Trainer(model, nn.MSELoss(reduction="sum"), optim.SGD()).evaluate((x, y), batch_size=4)
+    assert total["loss"] == pytest.approx(2 * mean["loss"], rel=1e-5)
+    assert "accuracy" not in mean
+
+
+def test_shuffling_follows_the_seed() -> None:
+    def fit(seed: int, shuffle: bool = True) -> nn.Module:
+        t = trainer(0)
+        t.seed = seed
+        t.fit(blobs(100), epochs=2, batch_size=16, shuffle=shuffle)
+        return t.model
+
+    assert_same_weights(fit(1), fit(1))
+    assert (fit(1).state_dict()["7.weight"] != fit(2).state_dict()["7.weight"]).any()
+    assert_same_weights(fit(1, shuffle=False), fit(2, shuffle=False))
+
+
+def test_any_iterable_of_batches() -> None:
+    class Batches:
+        def __len__(self) -> int:
+            return 3
+
+        def __iter__(self) -> Iterator[tuple[Array, Array]]:
+            for i in range(3):
+                yield blobs(16, seed=i)
+
+    history = trainer().fit(Batches(), epochs=2, validation=[blobs(8), blobs(9)])
+    assert history.epochs == 2
+
+
+def test_callbacks_and_progress() -> None:
+    events: list[Any] = []
+
+    class Watcher:
+        def on_fit_begin(self, t: cc.Trainer) -> None:
+            events.append("begin")
+
+        def on_epoch_begin(self, t: cc.Trainer, epoch: int) -> None:
+            events.append(("epoch", epoch))
+
+        def on_batch_end(self, t: cc.Trainer, report: cc.BatchReport) -> None:
+            events.append((report.epoch, report.batch, report.batches, report.images))
+
+        def on_epoch_end(self, t: cc.Trainer, epoch: int, logs: dict[str, float]) -> None:
+            t.stop = epoch == 2
+
+        def on_fit_end(self, t: cc.Trainer) -> None:
+            events.append("end")
+
+    reports: list[cc.BatchReport] = []
+    ends: list[int] = []
+    t = trainer()
+    t.fit(
+        blobs(40), 5, callbacks=[Watcher(), lambda trainer, epoch, logs: ends.append(epoch)], batch_size=16,
+        progress=reports.append,
+    )  # fmt: skip
+    batches = [(i, 3, n) for i, n in ((1, 16), (2, 16), (3, 8))]
+    assert events == ["begin", *(e for epoch in (1, 2) for e in (("epoch", epoch), *((epoch, *b) for b in batches))), "end"]
+    assert ends == [1, 2]
+    assert len(reports) == 6
+    assert all(0 <= r.accuracy <= 1 and r.images_per_second > 0 for r in reports)
+    assert t.epoch == 2
+
+
+def test_verbose_prints_a_line_per_epoch(capsys: pytest.CaptureFixture[str]) -> None:
+    trainer().fit(blobs(32), 2, validation=blobs(16), verbose=True)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2
+    assert lines[0].startswith("epoch 1/2  loss ")
+    assert "val_accuracy" in lines[1]
+
+
+def test_keep_best() -> None:
+    """The second epoch's weights are spoilt for good; those of the best epoch come back."""
+    t = trainer()
+
+    def spoil(t: cc.Trainer, epoch: int, logs: dict[str, float]) -> None:
+        if epoch == 2:
+            t.optimizer.lr = 0.0
+            t.model[7].weight.data = -3 * t.model[7].weight.data
+
+    held_out = blobs(60, seed=3)
+    history = t.fit(blobs(128), 4, validation=held_out, callbacks=[spoil], batch_size=32, keep_best=True)
+    assert t.evaluate(held_out)["loss"] == pytest.approx(min(history["val_loss"]), rel=1e-6)
+    assert history["val_loss"][-1] > min(history["val_loss"])
+
+
+def test_schedules_are_stepped() -> None:
+    def fit(make: Callable[[optim.Optimizer], Any], **data: Any) -> list[float]:
+        optimizer = optim.SGD(lr=0.1)
+        t = cc.Trainer(network(), nn.CrossEntropyLoss(), optimizer, make(optimizer))
+        t.fit(blobs(32), 4, batch_size=8, **data)
+        return [*t.history["lr"], optimizer.lr]
+
+    assert fit(lambda o: optim.StepLR(o, 2, 0.5)) == pytest.approx([0.1, 0.1, 0.05, 0.05, 0.025])
+    cycle = fit(lambda o: optim.OneCycleLR(o, 0.4))
+    assert max(cycle) > 0.25
+    assert cycle[-2] == pytest.approx(0.4 / 25 / 1e4, rel=0.5)
+    plateau = fit(lambda o: optim.ReduceLROnPlateau(o, patience=0, threshold=1e9), validation=blobs(8))
+    assert plateau[-1] < 0.1
+
+
+# --- going on ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("make_optimizer", [
+    lambda: optim.SGD(lr=0.05, momentum=0.9),
+    lambda: optim.AdamW(lr=0.01),
+    lambda: optim.RMSprop(lr=0.01, momentum=0.5, centered=True, eps=1e-3),
+    lambda: optim.Adagrad(lr=0.05),
+])  # fmt: skip
+def test_resuming_is_exact(make_optimizer: Callable[[], optim.Optimizer], tmp_path: Path) -> None:
+    """Two epochs, a file, another process's objects, two epochs: the bits of four epochs in a row."""
+
+    def new(seed: int) -> cc.Trainer:
+        cc.manual_seed(seed)
+        optimizer = make_optimizer()
+        schedule = optim.CosineAnnealingLR(optimizer, 4)
+        return cc.Trainer(network(dropout=0.4), nn.CrossEntropyLoss(), optimizer, schedule)
+
+    data = blobs(96)
+    whole = new(7)
+    whole.fit(data, 4, batch_size=16)
+    first = new(7)
+    first.fit(data, 2, batch_size=16)
+    first.save(tmp_path / "state.safetensors")
+    second = new(99)
+    second.load(tmp_path / "state.safetensors")
+    assert (second.epoch, second.step_count) == (2, 12)
+    second.fit(data, 2, batch_size=16)
+    assert_same_weights(second.model, whole.model)
+    assert second.history["loss"] == whole.history["loss"]
+    assert second.history["lr"] == whole.history["lr"]
+    assert second.optimizer.lr == whole.optimizer.lr
+
+
+def test_wrong_states(tmp_path: Path) -> None:
+    t = trainer()
+    t.step(*blobs(8))
+    state = t.state_dict()
+    with pytest.raises(ValueError, match="Trainer: the state lacks optimizer"):
+        trainer().load_state_dict({k: v for k, v in state.items() if k != "optimizer"})
+    with pytest.raises(ValueError, match="load_state_dict: .*7.weight"):
+        broken = {**state["model"], "7.weight": np.zeros((1, 1))}
+        trainer().load_state_dict({**state, "model": broken})
+    other = cc.Trainer(network(), nn.CrossEntropyLoss(), optim.Adam())
+    with pytest.raises(ValueError, match="Adam: the state is of sgd"):
+        other.load_state_dict(state)
+    t.model.save(tmp_path / "model.safetensors")
+    with pytest.raises(ValueError, match="not a saved training state"):
+        trainer().load(tmp_path / "model.safetensors")
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        trainer().load(tmp_path / "nowhere")
+
+
+# --- errors ------------------------------------------------------------------------------------------------------
+
+X, Y = blobs(16)
+
+
+@pytest.mark.parametrize(
+    ("call", "words", "error"),
+    [
+        (lambda t: t.step(X, Y[:7]), r"\(16,.*\(7,\)|cross_entropy.*\(7,\)", ValueError),
+        (lambda t: t.step(X[:, :, :4], Y), r"7 \(linear\): .*48.*96|7 \(linear\): .*96.*48", cc.ShapeError),
+        (lambda t: t.step(np.concatenate([X, X], 1), Y), r"1 \(conv2d\): weight expects 1", cc.ShapeError),
+        (lambda t: t.step(X, Y + 3), r"label [4-6] at index \d+ is outside \[0, 4\)", ValueError),
+        (lambda t: t.step(X, Y * 0.5), "labels|int64|integers", TypeError),
+        (lambda t: t.step("images", Y), "", (TypeError, ValueError)),
+        (lambda t: t.fit((X, Y[:3])), r"data: .*\(16, 1, 8, 8\).*\(3,\)", ValueError),
+        (lambda t: t.fit((X, Y), batch_size=0), "data: batch_size.*0", ValueError),
+        (lambda t: t.fit((X, Y), epochs="two"), "fit: epochs.*two", TypeError),
+        (lambda t: t.fit(iter([(X, Y)])), "data: .*length", TypeError),
+        (lambda t: t.fit([]), "fit: .*no batches", ValueError),
+        (lambda t: t.fit((X, Y), keep_best=True), "fit: keep_best", ValueError),
+        (lambda t: t.evaluate([]), "evaluate: .*no batches", ValueError),
+        (lambda t: t.predict(X, batch_size=0), "predict: batch_size.*0", ValueError),
+        (lambda t: t.predict(np.float32(3)), "predict: .*scalar", ValueError),
+        (lambda t: cc.Trainer(len, t.loss, t.optimizer), "Trainer: model.*builtin", TypeError),
+        (lambda t: cc.Trainer(t.model, 3, t.optimizer), "Trainer: loss.*int", TypeError),
+        (lambda t: cc.Trainer(t.model, t.loss, "adam"), "Trainer: optimizer.*str", TypeError),
+        (lambda t: cc.Trainer(t.model, t.loss, optim.SGD(), optim.StepLR(optim.SGD(), 2)), "another optimizer", ValueError),
+        (lambda t: cc.Trainer(t.model, t.loss, optim.SGD(), max_grad_norm=-1), "max_grad_norm.*-1", ValueError),
+        (lambda t: cc.Trainer(nn.ReLU(), nn.MSELoss(), optim.SGD()).step(X, X), "no parameters", ValueError),
+    ],
+)  # fmt: skip
+def test_wrong_calls(call: Callable[[Any], object], words: str, error: type[Exception]) -> None:
+    with pytest.raises(error, match=words or None):
+        call(trainer())
+
+
+def test_divergence_is_named() -> None:
+    t = trainer()
+    images = np.full((32, 1, 8, 8), 100, np.float32)
+    images[20] = np.nan
+    with pytest.raises(cc.DivergenceError, match=r"fit: the loss is nan at epoch 1, batch 2 of 2 .*learning rate"):
+        t.fit((images, np.zeros(32, np.int64)), batch_size=16, shuffle=False)
+
+
+def test_an_optimizer_serves_one_trainer() -> None:
+    t = trainer()
+    t.step(X, Y)
+    other = cc.Trainer(network(), t.loss, t.optimizer)
+    with pytest.raises(ValueError, match="SGD: already trains another model"):
+        other.step(X, Y)
