@@ -1,4 +1,3 @@
-# SPDX-License-Identifier: BSD-3-Clause
 """One call of an op, with inputs that are the same at every run."""
 
 import zlib

@@ -1,4 +1,3 @@
-# SPDX-License-Identifier: BSD-3-Clause
 """The case lists: one per op, each driving forward and backward, every algorithm and ISA, and 1 and 2 threads.
 
 Channel counts lie around every vector and tile width (4, 8, 16, 32, 64), maps around every tile height.

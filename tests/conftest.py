@@ -1,4 +1,3 @@
-# SPDX-License-Identifier: BSD-3-Clause
 """Fixtures: every test leaves the process as it found it."""
 
 import os

@@ -1,4 +1,3 @@
-# SPDX-License-Identifier: BSD-3-Clause
 """Small networks built node by node, in the core's Graph and, beside it, in float64: both get the same nodes.
 
 The float64 twin runs the reference ops forward and, in reverse, backward: gradients of a whole network from the
@@ -124,7 +123,9 @@ class Network:
                 continue
             arguments = [None if i < 0 else values[i] for i in node.inputs]
             for i, g in zip(
-                node.inputs, self._op(node.kind).backward(node.attributes, arguments, gradients[node.output]), strict=False
+                node.inputs,
+                self._op(node.kind).backward(node.attributes, arguments, gradients[node.output]),
+                strict=False,
             ):
                 if i >= 0 and g is not None:
                     gradients[i] = gradients[i] + g if i in gradients else g
@@ -186,7 +187,7 @@ def inception(net: Network, x: int) -> int:
 
 
 def gated(net: Network, x: int) -> int:
-    """Squeeze and excitation: a map multiplied by a number per channel; depthwise and grouped convolutions; 1 to many."""
+    """Squeeze and excitation: a map multiplied by a number per channel; grouped convolutions; broadcasting."""
     y = net.node("hardswish", net.batch_norm(net.conv(x, 12, 3, bias=False)))
     y = net.node("relu6", net.conv(y, 12, 3, groups=12))
     gate = net.node("adaptive_avg_pool2d", y, output_size=[1, 1])

@@ -1,4 +1,3 @@
-# SPDX-License-Identifier: BSD-3-Clause
 from typing import Any
 
 import numpy as np
@@ -52,7 +51,9 @@ def test_the_whole_range(kind: str) -> None:
         for name, got, want, limit in (("y", y, expected, bound), ("dx", dx, slope, slope_bound)):
             known = np.isfinite(want) & np.isfinite(limit)  # float64 itself gives inf - inf at 1e8 in gelu's slope
             wrong = np.abs(got - want)[known] > (EPS * limit + FLUSHED)[known]
-            assert not wrong.any(), f"{kind} {name} {isa}: x={x[known][wrong]} got {got[known][wrong]} not {want[known][wrong]}"
+            assert not wrong.any(), (
+                f"{kind} {name} {isa}: x={x[known][wrong]} got {got[known][wrong]} not {want[known][wrong]}"
+            )
             assert np.isfinite(got).all(), f"{kind} {name} {isa}: not finite at {x[~np.isfinite(got)]}"
 
 

@@ -1,4 +1,3 @@
-# SPDX-License-Identifier: BSD-3-Clause
 import numpy as np
 import pytest
 

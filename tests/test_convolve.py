@@ -1,4 +1,3 @@
-# SPDX-License-Identifier: BSD-3-Clause
 """True convolution against NumPy and SciPy in float64, and its relation to filtering."""
 
 import numpy as np
@@ -67,7 +66,9 @@ def test_convolution_is_filtering_with_the_kernel_flipped() -> None:
     filtered = F.conv2d(x[None, None], w[None, None, ::-1, ::-1], padding="full")[0, 0]
     np.testing.assert_array_equal(F.convolve(x, w), filtered)
     symmetric = np.array([[1, 2, 1], [2, 4, 2], [1, 2, 1]], np.float32)
-    np.testing.assert_array_equal(F.convolve(x, symmetric, "valid"), F.conv2d(x[None, None], symmetric[None, None])[0, 0])
+    np.testing.assert_array_equal(
+        F.convolve(x, symmetric, "valid"), F.conv2d(x[None, None], symmetric[None, None])[0, 0]
+    )
 
 
 def test_convolution_commutes() -> None:

@@ -1,4 +1,3 @@
-# SPDX-License-Identifier: BSD-3-Clause
 """Graphs: shapes are inferred as nodes are added, and a wrong layer is named."""
 
 from typing import Any

@@ -1,4 +1,3 @@
-# SPDX-License-Identifier: BSD-3-Clause
 """What `import convcore` brings along, and what its package holds."""
 
 import ast
@@ -74,17 +73,22 @@ def test_everything_public_is_documented() -> None:
 
 def test_functional_holds_the_agreed_names() -> None:
     """Names that others rely on."""
-    agreed = """conv2d conv2d_backward conv1d conv1d_backward conv_transpose2d conv_transpose2d_backward im2col col2im
-    max_pool2d max_pool2d_backward avg_pool2d avg_pool2d_backward sum_pool2d sum_pool2d_backward convolve linear relu
-    sigmoid softmax cross_entropy""".split()
+    agreed = [
+        "conv2d", "conv2d_backward", "conv1d", "conv1d_backward", "conv_transpose2d", "conv_transpose2d_backward",
+        "im2col", "col2im", "max_pool2d", "max_pool2d_backward", "avg_pool2d", "avg_pool2d_backward", "sum_pool2d",
+        "sum_pool2d_backward", "convolve", "linear", "relu", "sigmoid", "softmax", "cross_entropy"
+    ]  # fmt: skip
     assert set(agreed) <= set(cc.functional.__all__)
 
 
 def test_every_kind_of_op_is_known() -> None:
-    agreed = """conv2d conv_transpose2d im2col col2im max_pool2d max_pool2d_indices avg_pool2d sum_pool2d
-    adaptive_avg_pool2d adaptive_max_pool2d linear flatten batch_norm local_response_norm dropout concat add multiply
-    relu leaky_relu relu6 sigmoid tanh silu gelu hardswish softmax log_softmax normalize cross_entropy hinge_loss
-    multi_margin_loss mse_loss l1_loss huber_loss bce_with_logits correct_count""".split()
+    agreed = [
+        "conv2d", "conv_transpose2d", "im2col", "col2im", "max_pool2d", "max_pool2d_indices", "avg_pool2d",
+        "sum_pool2d", "adaptive_avg_pool2d", "adaptive_max_pool2d", "linear", "flatten", "batch_norm",
+        "local_response_norm", "dropout", "concat", "add", "multiply", "relu", "leaky_relu", "relu6", "sigmoid",
+        "tanh", "silu", "gelu", "hardswish", "softmax", "log_softmax", "normalize", "cross_entropy", "hinge_loss",
+        "multi_margin_loss", "mse_loss", "l1_loss", "huber_loss", "bce_with_logits", "correct_count"
+    ]  # fmt: skip
     assert set(agreed) == set(_core.op_kinds())
 
 

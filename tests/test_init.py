@@ -1,4 +1,3 @@
-# SPDX-License-Identifier: BSD-3-Clause
 """Initial values: their distributions, by name, and their seed."""
 
 import math

@@ -1,4 +1,3 @@
-# SPDX-License-Identifier: BSD-3-Clause
 """What arrays are accepted: any strides, any numeric dtype, read-only, empty, with NaN and infinity."""
 
 from collections.abc import Callable

@@ -1,4 +1,3 @@
-# SPDX-License-Identifier: BSD-3-Clause
 """The choice of instruction set: by the processor, by CONVCORE_ISA, by force_isa."""
 
 from collections.abc import Callable
@@ -34,7 +33,9 @@ print(int(F.conv2d(np.ones((1, 3, 4, 4)), np.ones((20, 3, 3, 3)), padding=1).sum
     assert python(code, CONVCORE_ISA=isa) == str(20 * 3 * (4 * 9 + 8 * 6 + 4 * 4))
 
 
-@pytest.mark.parametrize("name", ["sse9", "AVX512F", "avx2 ", "neon" if "neon" not in _core.available_isas() else "avx2"])
+@pytest.mark.parametrize(
+    "name", ["sse9", "AVX512F", "avx2 ", "neon" if "neon" not in _core.available_isas() else "avx2"]
+)
 def test_an_unknown_or_missing_isa_is_a_clear_error(python: Python, name: str) -> None:
     error = python(SHOW, fails=True, CONVCORE_ISA=name).strip().splitlines()[-1]
     assert "ValueError" in error
@@ -50,7 +51,7 @@ def test_force_isa() -> None:
     for isa in _core.available_isas():
         _core.force_isa(isa)
         assert _core.isa() == isa
-    with pytest.raises(ValueError, match="force_isa: .*got 'mmx'"):
+    with pytest.raises(ValueError, match=r"force_isa: .*got 'mmx'"):
         _core.force_isa("mmx")
 
 

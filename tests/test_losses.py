@@ -1,4 +1,3 @@
-# SPDX-License-Identifier: BSD-3-Clause
 import math
 
 import numpy as np

@@ -1,4 +1,3 @@
-# SPDX-License-Identifier: BSD-3-Clause
 """Modules: structure, state, files, initial values, compiling, summaries."""
 
 import copy
@@ -33,9 +32,7 @@ class Block(nn.Module):
 
 
 def lenet() -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(1, 6, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(1176, 10)
-    )
+    return nn.Sequential(nn.Conv2d(1, 6, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(1176, 10))
 
 
 def image(*shape: int, seed: int = 0) -> Array:

@@ -1,4 +1,3 @@
-# SPDX-License-Identifier: BSD-3-Clause
 """The worked example of the teaching notes ("Implementation as Matrix Multiplication")."""
 
 import numpy as np

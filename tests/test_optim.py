@@ -1,4 +1,3 @@
-# SPDX-License-Identifier: BSD-3-Clause
 """Optimizers against PyTorch's formulas in float64, and their state; schedules as formulas. See also test_torch.py."""
 
 import math
@@ -145,7 +144,9 @@ def test_optimizer(kind: str, attributes: dict[str, Any], max_grad_norm: float) 
             # a difference too: the errors of v weigh v / variance as much.
             bound = EPS * 16 * STEPS * (np.abs(want) + 10 * LR * state["cancelled"])
             assert (np.abs(got - want) <= bound).all(), f"{kind} {isa}: {np.abs(got - want).max()}"
-        for got, same in zip(net.parameters.values(), first.setdefault(isa, list(net.parameters.values())), strict=True):
+        for got, same in zip(
+            net.parameters.values(), first.setdefault(isa, list(net.parameters.values())), strict=True
+        ):
             assert_same_bits(got, same, f"{kind}, {isa}, {threads} threads")
 
 

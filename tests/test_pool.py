@@ -1,4 +1,3 @@
-# SPDX-License-Identifier: BSD-3-Clause
 from dataclasses import replace
 
 import numpy as np

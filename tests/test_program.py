@@ -1,4 +1,3 @@
-# SPDX-License-Identifier: BSD-3-Clause
 """Programs: whole networks against float64, in inference and training, from the core's Graph directly."""
 
 from collections.abc import Callable
@@ -47,13 +46,13 @@ def test_value_and_gradients(name: str) -> None:
         value, _ = program.forward_backward([x, labels])
         assert_near(value, np.asarray(loss), net.roundings(), f"loss of {name}, {isa}")
         scale = max(float(np.abs(g).max()) for g in gradients)
-        for got, want, names in zip(
-            net.gradient_views(program), gradients, net.graph.parameter_names(), strict=True
-        ):
+        for got, want, names in zip(net.gradient_views(program), gradients, net.graph.parameter_names(), strict=True):
             # A gradient that cancels (a bias before batch norm) is as exact as the largest that flow.
             floor = np.append(want.ravel(), scale)
             assert_near(np.append(got.ravel(), scale), floor, net.roundings(), f"{name}, {names}, {isa}")
-        assert_same_bits(net.gradients, first.setdefault(isa, net.gradients.copy()), f"{name}, {isa}, {threads} threads")
+        assert_same_bits(
+            net.gradients, first.setdefault(isa, net.gradients.copy()), f"{name}, {isa}, {threads} threads"
+        )
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -231,7 +230,7 @@ def test_inference_keeps_only_what_is_live() -> None:
         return net.linear(net.node("flatten", net.node("adaptive_avg_pool2d", x, output_size=[1, 1])), 10)
 
     _, inference = make(deep, training=False)
-    net, training = make(deep, training=True)
+    _, training = make(deep, training=True)
     one = 4 * IMAGES[0] * 16 * IMAGES[2] * IMAGES[3]
     assert inference.memory()["activations"] < 4 * one
     assert training.memory()["activations"] > 20 * one

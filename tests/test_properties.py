@@ -1,4 +1,3 @@
-# SPDX-License-Identifier: BSD-3-Clause
 """Hypothesis: geometry that no one listed, and the laws that convolution and its helpers obey."""
 
 from typing import Any

@@ -1,4 +1,3 @@
-# SPDX-License-Identifier: BSD-3-Clause
 """Threads: how many, why, after fork, and from many Python threads at once."""
 
 from collections.abc import Callable
@@ -69,11 +68,7 @@ def test_the_default_fits_the_machine(python: Python) -> None:
 @pytest.mark.parametrize("value", ["0", "-2", "many", "2.5", "99999999999999999999"])
 def test_an_unusable_environment(python: Python, value: str) -> None:
     """Either a clear error or the default, never a crash and never zero threads."""
-    code = (
-        "from convcore import _core\n"
-        "try: print(_core.get_num_threads())\n"
-        "except ValueError as e: print('error', e)"
-    )
+    code = "from convcore import _core\ntry: print(_core.get_num_threads())\nexcept ValueError as e: print('error', e)"
     answer = python(code, CONVCORE_NUM_THREADS=value)
     assert (answer.startswith("error") and "CONVCORE_NUM_THREADS" in answer) or int(answer) >= 1
 

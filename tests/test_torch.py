@@ -1,4 +1,3 @@
-# SPDX-License-Identifier: BSD-3-Clause
 """Beside PyTorch, where it is installed: every op and gradient, the optimizers, the schedules, whole networks.
 
 PyTorch runs in float64, on the same cases and within the same derived bounds as the reference; so this checks the
@@ -85,7 +84,9 @@ def activation(torch: ModuleType, case: Case, x: Any) -> Any:
 def loss(torch: ModuleType, case: Case, x: Any, target: Any, weight: Any = None) -> Any:
     f, a = torch.nn.functional, dict(case.attributes)
     if case.kind == "bce_with_logits":
-        return f.binary_cross_entropy_with_logits(x, target, pos_weight=weight, **a)
+        return f.binary_cross_entropy_with_logits(
+            x, target, pos_weight=None if weight is None else weight.detach(), **a
+        )
     if weight is not None:
         a["weight"] = weight.detach()
     return getattr(f, case.kind)(x, target, **a)
@@ -122,7 +123,11 @@ def test_op(case: Case, torch: ModuleType) -> None:
     op = OPS[f"{case.kind} training" if training else case.kind]
     inputs = case.inputs()
     tensors = [
-        None if v is None else torch.tensor(v) if v.dtype == np.int64 else torch.tensor(v.astype(np.float64)).requires_grad_()
+        None
+        if v is None
+        else torch.tensor(v)
+        if v.dtype == np.int64
+        else torch.tensor(v.astype(np.float64)).requires_grad_()
         for v in inputs
     ]
     y = FUNCTIONS.get(case.kind, activation)(torch, case, *tensors)
@@ -287,7 +292,9 @@ def test_max_pool_indices_are_pytorchs(torch: ModuleType) -> None:
 def test_tensors_of_pytorch_are_loaded(torch: ModuleType) -> None:
     """A PyTorch state dict fits as it is: names, shapes, and batch norm's counter passed over."""
     t = torch.nn
-    twin = t.Sequential(t.Conv2d(3, 8, 3), t.BatchNorm2d(8), t.ReLU(), t.AdaptiveAvgPool2d(1), t.Flatten(), t.Linear(8, 2))
+    twin = t.Sequential(
+        t.Conv2d(3, 8, 3), t.BatchNorm2d(8), t.ReLU(), t.AdaptiveAvgPool2d(1), t.Flatten(), t.Linear(8, 2)
+    )
     model = nn.Sequential(
         nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 2)
     )

@@ -16,13 +16,14 @@ void check_loss(const Graph& graph) {
                      name_of(loss.spec.dtype));
 }
 
-// For each value: does it depend on a parameter, through floats?
-std::vector<bool> depend_on_parameters(const Graph& graph) {
+// For each value: does it depend on a parameter, through ops that have a gradient?
+std::vector<bool> depend_on_parameters(const Graph& graph, const std::vector<std::unique_ptr<Op>>& ops) {
   std::vector<bool> depends(graph.values().size());
   for (int v : graph.of_kind(ValueKind::parameter)) depends[v] = true;
-  for (const Node& node : graph.nodes()) {
-    const bool any = std::any_of(node.inputs.begin(), node.inputs.end(), [&](int v) { return v >= 0 && depends[v]; });
-    for (int v : node.outputs) depends[v] = any && graph.values()[v].spec.dtype == DType::f32;
+  for (size_t n = 0; n < ops.size(); ++n) {
+    const Node& node = graph.nodes()[n];
+    const bool any = ops[n]->has_gradient() && std::any_of(node.inputs.begin(), node.inputs.end(), [&](int v) { return v >= 0 && depends[v]; });
+    for (int v : node.outputs) depends[v] = any;
   }
   return depends;
 }
@@ -37,9 +38,9 @@ void check_all_reached(const Graph& graph, const std::vector<bool>& reached) {
 
 }  // namespace
 
-std::vector<BackwardStep> plan_backward(const Graph& graph) {
+std::vector<BackwardStep> plan_backward(const Graph& graph, const std::vector<std::unique_ptr<Op>>& ops) {
   check_loss(graph);
-  const std::vector<bool> depends = depend_on_parameters(graph);
+  const std::vector<bool> depends = depend_on_parameters(graph, ops);
   std::vector<bool> reached(graph.values().size());  // has a gradient, from the steps so far
   reached[graph.outputs()[0]] = depends[graph.outputs()[0]];
 

@@ -3,6 +3,7 @@
 // gradients are wanted. Only gradients that lead to a parameter are; the input image's never is.
 #pragma once
 
+#include <memory>
 #include <vector>
 
 #include "graph/graph.h"
@@ -21,8 +22,8 @@ struct BackwardStep {
   std::vector<GradientPart> parts;
 };
 
-// In the order they run: from the loss, outputs()[0], to the parameters. Throws ShapeError if the loss is not a scalar,
+// ops: one per node. In the order they run: from the loss, outputs()[0], to the parameters. Throws ShapeError if the loss is not a scalar,
 // TypeError if it is not float32, ValueError naming the parameters that cannot reach it.
-std::vector<BackwardStep> plan_backward(const Graph& graph);
+std::vector<BackwardStep> plan_backward(const Graph& graph, const std::vector<std::unique_ptr<Op>>& ops);
 
 }  // namespace convcore

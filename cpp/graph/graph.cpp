@@ -31,7 +31,7 @@ bool layouts_agree(const Shape& shape) {
 }
 
 int Graph::add_value(Value value) {
-  require<ShapeError>(value.spec.shape.size() <= kMaxBytes / size_of(value.spec.dtype), value.name, "shape ",
+  require<ShapeError>(value.spec.shape.size(value.name) <= kMaxBytes / size_of(value.spec.dtype), value.name, "shape ",
                       value.spec.shape, " is too large");
   values_.push_back(std::move(value));
   return static_cast<int>(values_.size()) - 1;

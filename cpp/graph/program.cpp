@@ -93,7 +93,7 @@ struct Program::State {
 Program::State::State(const Graph& g)
     : graph(g),
       ops(plan_ops(g)),
-      backward_plan(g.training() ? plan_backward(g) : std::vector<BackwardStep>{}),
+      backward_plan(g.training() ? plan_backward(g, ops) : std::vector<BackwardStep>{}),
       layout(plan_layout(g, ops, backward_plan)),
       steps(g, ops, backward_plan, layout),
       inputs(g.of_kind(ValueKind::input)),

@@ -46,6 +46,7 @@ class CorrectCountOp : public Op {
     *call.outputs[0].f32() = static_cast<float>(hits);
   }
 
+  bool has_gradient() const override { return false; }
   void backward(const OpCall&) const override { throw ValueError(message(kind(), "has no gradient")); }
 
  private:

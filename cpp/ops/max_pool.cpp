@@ -142,6 +142,7 @@ class MaxPoolIndices : public Op {
     });
   }
 
+  bool has_gradient() const override { return false; }
   void backward(const OpCall&) const override { throw ValueError(message(kKind, "positions have no gradient")); }
 
  private:

@@ -56,12 +56,13 @@ class Op {
   virtual bool is_dense(int input) const { return input > 0; }
   // Output or gradient memory may be the very memory of input 0 (elementwise ops).
   virtual bool can_run_in_place() const { return false; }
+  virtual bool has_gradient() const { return true; }  // false: backward() throws ValueError
   virtual bool backward_reads_inputs() const { return true; }
   virtual bool backward_reads_outputs() const { return false; }
 
   virtual void pack(const OpCall&) const {}            // parameters -> call.packed; only when needs().packed > 0
   virtual void forward(const OpCall& call) const = 0;
-  virtual void backward(const OpCall& call) const = 0;  // throws ValueError for ops without gradient
+  virtual void backward(const OpCall& call) const = 0;
 
   virtual std::string algorithm() const { return ""; }  // what plan() chose, for summaries and profiles
   virtual int64_t flops() const { return 0; }           // of forward; a multiply-add counts as 2

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from . import rng
+from . import _core, rng
 from .arguments import integer, number
 from .batches import ArrayBatches
 from .history import Average, BatchReport, History
@@ -72,6 +72,7 @@ class Trainer:
         self.step_count = 0
         self.history = History()
         self.stop = False
+        self._core: _core.Optimizer | None = None
         self._training = BatchPrograms(model, loss, training=True)
         self._evaluation = BatchPrograms(model, loss, training=False)
 
@@ -88,10 +89,9 @@ class Trainer:
     def _step(self, x: Any, y: Any) -> list[float]:
         """The loss, and the number of right answers where y are labels."""
         traced, inputs = self._training.prepare(x, y)
-        core = self.optimizer.core
-        if core is None:
-            core = self.optimizer.bind(self._training.names, self._training.parameters, self.max_grad_norm)
-        scalars = traced.program.step(inputs, core, self.optimizer.lr, self.seed, self.step_count)
+        if self._core is None:
+            self._core = self.optimizer.bind(self._training.names, self._training.parameters, self.max_grad_norm)
+        scalars = traced.program.step(inputs, self._core, self.optimizer.lr, self.seed, self.step_count)
         self.step_count += 1
         self._training.written(traced)
         return scalars
@@ -99,7 +99,7 @@ class Trainer:
     @property
     def last_grad_norm(self) -> float:
         """Norm of all gradients of the last step, before clipping; 0 without max_grad_norm."""
-        return 0.0 if self.optimizer.core is None else self.optimizer.core.last_grad_norm
+        return 0.0 if self._core is None else self._core.last_grad_norm
 
     # --- epochs ---------------------------------------------------------------------------------------------------
 
@@ -143,7 +143,7 @@ class Trainer:
             logs = self._train_epoch(batches, last, callbacks, progress)
             if held_out is not None:
                 logs |= self._evaluate(held_out).logs("val_")
-            logs |= {"lr": self.optimizer.lr, "seconds": time.perf_counter() - begin}
+            logs["seconds"] = time.perf_counter() - begin
             self._step_scheduler_after_epoch(logs)
             self.epoch += 1
             self.history.add(logs)
@@ -194,7 +194,7 @@ class Trainer:
                     progress(report)
         if not average.images:
             raise ValueError("fit: train_data gave no batches")
-        return average.logs()
+        return average.logs() | {"lr": lr}
 
     def _step_scheduler_after_epoch(self, logs: Mapping[str, float]) -> None:
         if isinstance(self.scheduler, ReduceLROnPlateau):

@@ -1,4 +1,3 @@
-# SPDX-License-Identifier: BSD-3-Clause
 """Every op in NumPy and float64, forward and backward, with the bound on float32's error. Calls nothing of convcore."""
 
 from . import activations, arithmetic, conv, losses, norm, pool

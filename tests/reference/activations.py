@@ -1,4 +1,3 @@
-# SPDX-License-Identifier: BSD-3-Clause
 """Activations in float64, each with its derivative and the magnitudes that bound its rounding error.
 
 Formulas: PyTorch's pages of the same names. Derivatives at kinks are PyTorch's.

@@ -1,4 +1,3 @@
-# SPDX-License-Identifier: BSD-3-Clause
 """Adding, multiplying, joining and reshaping in float64."""
 
 from collections.abc import Sequence

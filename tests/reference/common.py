@@ -1,13 +1,12 @@
-# SPDX-License-Identifier: BSD-3-Clause
 """What all reference ops share: their interface, and how the rounding error of an op is bounded.
 
-The bound. Let u = 2**-24 be float32's unit roundoff and eps = 2u. A sum of n products, evaluated in float32 in any order,
-with or without fused multiply-adds, differs from the exact value by at most gamma_n * sum |a_i b_i|, where
-gamma_n = n u / (1 - n u) (Higham, "Accuracy and Stability of Numerical Algorithms", section 3.1). For n u < 1/2 this is at
-most eps * n * sum |a_i b_i|, and `sum |a_i b_i|` is the same op run on absolute values. So for every op that is linear in
-each input: error <= eps * (n + small) * op(|inputs|), element by element, with n the length of its reduction; `small` pays
-for what follows the sum (bias, scale, store). Functions that are not sums of products state their own magnitude: that of
-each intermediate value that is rounded, times the derivative that carries its error to the result.
+The bound. Let u = 2**-24 be float32's unit roundoff and eps = 2u. A sum of n products, evaluated in float32 in any
+order, with or without fused multiply-adds, differs from the exact value by at most gamma_n * sum |a_i b_i|, where
+gamma_n = n u / (1 - n u) (Higham, "Accuracy and Stability of Numerical Algorithms", section 3.1). For n u < 1/2 this is
+at most eps * n * sum |a_i b_i|, and `sum |a_i b_i|` is the same op run on absolute values. So for every op that is
+linear in each input: error <= eps * (n + small) * op(|inputs|), element by element, with n the length of its reduction;
+`small` pays for what follows the sum (bias, scale, store). Functions that are not sums of products state their own
+magnitude: that of each intermediate value that is rounded, times the derivative that carries its error to the result.
 """
 
 from collections.abc import Callable, Mapping, Sequence

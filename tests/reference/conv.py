@@ -1,4 +1,3 @@
-# SPDX-License-Identifier: BSD-3-Clause
 """Convolutions in float64, by loops over the taps of the kernel: slow, short and evidently right.
 
 Formulas: PyTorch's torch.nn.Conv2d, ConvTranspose2d, Unfold, Fold and Linear pages.

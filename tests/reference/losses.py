@@ -1,8 +1,7 @@
-# SPDX-License-Identifier: BSD-3-Clause
 """Losses in float64. Formulas: PyTorch's loss pages; hinge_loss is the multi-class SVM loss of the teaching notes.
 
-Every loss is a sum over examples of terms that are themselves bounded elementwise, so each op has one function that gives
-(per-term value, per-term magnitude); the sum of n terms then adds n roundings of the running sum.
+Every loss is a sum over examples of terms that are themselves bounded elementwise, so each op has one function that
+gives (per-term value, per-term magnitude); the sum of n terms then adds n roundings of the running sum.
 """
 
 from collections.abc import Callable, Sequence

@@ -1,4 +1,3 @@
-# SPDX-License-Identifier: BSD-3-Clause
 """Normalisations in float64. Formulas: PyTorch's BatchNorm2d and LocalResponseNorm pages; Ioffe and Szegedy 2015."""
 
 from collections.abc import Sequence

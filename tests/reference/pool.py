@@ -1,5 +1,4 @@
-# SPDX-License-Identifier: BSD-3-Clause
-"""Pooling in float64, one output pixel at a time. Formulas: PyTorch's MaxPool2d, AvgPool2d and Adaptive*Pool2d pages."""
+"""Pooling in float64, one output pixel at a time. Formulas: PyTorch's MaxPool2d, AvgPool2d, Adaptive*Pool2d pages."""
 
 from collections.abc import Iterator, Sequence
 

@@ -197,7 +197,7 @@ class OneCycleLR(LRScheduler):
         begin = 0.0
         for stop, low, high in phases:
             if step <= stop or stop == end:
-                return self._anneal(low, high, (step - begin) / (stop - begin) if stop != begin else 1.0)
+                return self._anneal(low, high, min((step - begin) / (stop - begin), 1.0) if stop != begin else 1.0)
             begin = stop
         raise AssertionError("the last phase ends the loop")
 
