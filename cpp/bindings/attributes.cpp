@@ -91,7 +91,7 @@ Shape to_shape(py::handle sequence, std::string_view who) {
     require<ShapeError>(shape[shape.rank() - 1] >= 0, who, "dimensions must not be negative, got ",
                         shape[shape.rank() - 1]);
   }
-  shape.size();  // throws where it overflows
+  shape.size(who);  // throws where it overflows
   return shape;
 }
 

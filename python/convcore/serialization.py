@@ -160,12 +160,13 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray[Any, Any]],
 
 
 def _write(arrays: Mapping[str, Any], metadata: Mapping[str, str], path: str | os.PathLike[str]) -> None:
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     target = Path(path)
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     try:
-        save_file({key: np.ascontiguousarray(a) for key, a in arrays.items()}, temporary, dict(metadata))
+        # Not save_file: its files can be read by their owner alone, whatever the umask.
+        temporary.write_bytes(save({key: np.ascontiguousarray(a) for key, a in arrays.items()}, dict(metadata)))
         os.replace(temporary, target)
     except BaseException as error:
         temporary.unlink(missing_ok=True)
