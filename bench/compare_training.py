@@ -59,7 +59,7 @@ def compare(name: str, batch: int, threads: int, optimizer: str, rounds: int) ->
         tx = torch.from_numpy(np.ascontiguousarray(x)).to(memory_format=memory_format)
         ty = torch.from_numpy(y)
 
-        def step(module=module, update=update, tx=tx, ty=ty) -> float:  # type: ignore[no-untyped-def]
+        def step(module=module, update=update, tx=tx, ty=ty) -> float:
             update.zero_grad()
             value = loss(module(tx), ty)
             value.backward()

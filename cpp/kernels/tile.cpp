@@ -58,7 +58,8 @@ void gather(int columns, const float* const* x, const int64_t* offsets, int64_t 
   store_tile<M, V>(acc, columns, y, st);
 }
 
-template <int M, int V>
+// Partial: fewer columns than NR, so that the last vector of b is read with a mask.
+template <int M, int V, bool Partial>
 void outer(int columns, const OuterArgs& g) {
   float* rows[M];
   CC_UNROLL for (int p = 0; p < M; ++p) rows[p] = g.c + p * g.c_pitch;
@@ -70,7 +71,10 @@ void outer(int columns, const OuterArgs& g) {
     const float* b = g.b + g.b_off[s];
     for (int64_t k = 0; k < g.length; ++k) {
       Vec bv[V];
-      CC_UNROLL for (int v = 0; v < V; ++v) bv[v] = load(b + v * kLanes);
+      CC_UNROLL for (int v = 0; v < V; ++v) {
+        const int n = columns - v * kLanes;
+        bv[v] = !Partial || n >= kLanes ? load(b + v * kLanes) : load_n(b + v * kLanes, n > 0 ? n : 0);
+      }
       CC_UNROLL for (int p = 0; p < M; ++p) {
         const Vec av = set1(a[p]);
         CC_UNROLL for (int v = 0; v < V; ++v) acc[p][v] = fma(av, bv[v], acc[p][v]);
@@ -97,7 +101,7 @@ void outer_rows(int rows, int columns, const OuterArgs& args) {
   if constexpr (M > 1) {
     if (rows < M) return outer_rows<M - 1, V>(rows, columns, args);
   }
-  outer<M, V>(columns, args);
+  columns < V * kLanes ? outer<M, V, true>(columns, args) : outer<M, V, false>(columns, args);
 }
 
 template <int M, int V>

@@ -24,7 +24,7 @@ using GatherTile = void (*)(int rows, int columns, const float* const* x, const 
 
 // Outer tile: acc[i][j] = sum over s < segments, k < length of a[a_off[s] + k * a_step + i] * b[b_off[s] + k * b_step + j];
 // then c[i * c_pitch + j] = acc (+ c if accumulate).
-//   a: `rows` floats are read at each k; b: NR floats are read; rows x columns of c are written.
+//   a: `rows` floats are read at each k; b: `columns` floats; rows x columns of c are written.
 struct OuterArgs {
   const float *a, *b;
   const int64_t *a_off, *b_off;

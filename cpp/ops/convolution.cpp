@@ -7,6 +7,7 @@
 #include "base/parallel.h"
 #include "kernels/table.h"
 #include "ops/direct.h"
+#include "ops/direct_scatter.h"
 #include "ops/direct_weight.h"
 #include "ops/im2col.h"
 
@@ -18,6 +19,7 @@ constexpr int64_t kBiasChunks = 64;  // a bias gradient is added up in at most t
 bool always(const Conv2dGeometry&, Pass) { return true; }
 
 std::unique_ptr<ConvMap> direct_map(const Conv2dGeometry& g, Pass pass) {
+  if (pass == Pass::backward_input && ScatterConvolution::accepts(g)) return std::make_unique<ScatterConvolution>(g);
   return std::make_unique<DirectConvolution>(pass == Pass::forward ? direct_forward(g) : direct_backward_input(g));
 }
 std::unique_ptr<ConvReduce> direct_reduce(const Conv2dGeometry& g) { return std::make_unique<DirectWeight>(g); }

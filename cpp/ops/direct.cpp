@@ -9,6 +9,7 @@
 #include "base/memory.h"
 #include "base/parallel.h"
 #include "kernels/table.h"
+#include "ops/gemm.h"
 
 namespace convcore {
 namespace {
@@ -195,6 +196,7 @@ void DirectConvolution::pack(const float* weight, std::byte* packed) const {
 void DirectConvolution::pack_panel(const std::vector<SubConvolution::Tap>& taps, const float* w, int64_t columns,
                                    float* panel) const {
   const int64_t nr = tile_.nr, count = static_cast<int64_t>(taps.size());
+  if (count == 1) return pack_panels(w + taps[0].weight, s_.w_out, s_.w_in, columns, s_.in_c, nr, panel);
   if (columns < nr) std::fill_n(panel, count * s_.in_c * nr, 0.0f);
   const auto copy = [&](int64_t c, int64_t o) {
     const float* source = w + c * s_.w_in + o * s_.w_out;

@@ -41,6 +41,7 @@ DirectWeight::DirectWeight(const Conv2dGeometry& geometry) : g_(regroup(geometry
   a_panels_ = ceil_div(depth_, tile_.mr);
   mr_ = ceil_div(depth_, a_panels_);
   b_panels_ = ceil_div(o, tile_.nr);
+  dy_in_place_ = g_.groups * b_panels_ == 1;
   tiles_ = g_.groups * b_panels_ * a_panels_ * taps_;
 
   // A block's packed dy and x should stay in L2, and hold enough pixels to pay for reading and writing the tiles.
@@ -58,7 +59,7 @@ DirectWeight::DirectWeight(const Conv2dGeometry& geometry) : g_(regroup(geometry
   slots_ = std::min<int64_t>(parts_, num_threads());
   const int64_t x_rows = flat_ ? c : a_panels_ * mr_;
   x_bytes_ = align_up(g_.groups * images_ * halo_h_ * halo_w_ * x_rows * 4);
-  dy_bytes_ = align_up(g_.groups * b_panels_ * images_ * rows_ * g_.out_w * tile_.nr * 4);
+  dy_bytes_ = dy_in_place_ ? 0 : align_up(g_.groups * b_panels_ * images_ * rows_ * g_.out_w * tile_.nr * 4);
   offsets_bytes_ = align_up(images_ * rows_ * sizeof(int64_t));
   tiles_bytes_ = align_up(tiles_ * mr_ * tile_.nr * 4);
 }
@@ -104,11 +105,13 @@ void DirectWeight::run(const Tensor& x, const Tensor& dy, float* dw, std::byte* 
 void DirectWeight::run_block(const Block& b, const Tensor& x, const Tensor& dy, const Scratch& s, float* tiles,
                              bool first) const {
   pack_x(b, x, s.x);
-  pack_dy(b, dy, s.dy);
   const int64_t unit = flat_ ? g_.c_per_group() : mr_, nr = tile_.nr;
+  const int64_t dy_step = dy_in_place_ ? dy.pitch : nr;
+  const float* dy_panels = dy_in_place_ ? dy.f32() + (b.n * g_.out_h + b.row) * g_.out_w * dy.pitch : s.dy;
+  if (!dy_in_place_) pack_dy(b, dy, s.dy);
   for (int64_t i = 0; i < b.images * b.rows; ++i) {
     s.x_offsets[i] = (i / b.rows * halo_h_ + i % b.rows * g_.stride_h) * halo_w_ * unit;
-    s.dy_offsets[i] = i * g_.out_w * nr;
+    s.dy_offsets[i] = i * g_.out_w * dy_step;
   }
   const int64_t x_panel = images_ * halo_h_ * halo_w_ * unit, dy_panel = images_ * rows_ * g_.out_w * nr;
   const int64_t pixels = b.images * b.rows * g_.out_w;
@@ -121,8 +124,8 @@ void DirectWeight::run_block(const Block& b, const Tensor& x, const Tensor& dy, 
       x_tap += flat_ ? group * x_panel + a * mr_ : (group * a_panels_ + a) * x_panel;
       tile_.outer(static_cast<int>(std::min(mr_, depth_ - a * mr_)),
                   static_cast<int>(std::min(nr, g_.o_per_group() - column)),
-                  {.a = x_tap, .b = s.dy + b_index * dy_panel, .a_off = s.x_offsets, .b_off = s.dy_offsets,
-                   .segments = b.images * b.rows, .length = g_.out_w, .a_step = g_.stride_w * unit, .b_step = nr,
+                  {.a = x_tap, .b = dy_panels + b_index * dy_panel, .a_off = s.x_offsets, .b_off = s.dy_offsets,
+                   .segments = b.images * b.rows, .length = g_.out_w, .a_step = g_.stride_w * unit, .b_step = dy_step,
                    .c = tiles + t * mr_ * nr, .c_pitch = nr, .accumulate = !first});
     }
   });

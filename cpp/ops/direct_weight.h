@@ -35,6 +35,7 @@ class DirectWeight final : public ConvReduce {
   Conv2dGeometry g_;
   TileShape tile_;
   bool flat_;                           // few channels: rows of a tile are (kw, c) pairs, taps are kh
+  bool dy_in_place_;                    // one panel: packing would only copy it
   int64_t depth_, mr_, a_panels_;       // tile rows in all, of one panel; panels
   int64_t b_panels_, taps_, tiles_;
   int64_t images_, rows_, halo_h_, halo_w_;  // of a block
