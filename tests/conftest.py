@@ -9,6 +9,7 @@ from types import ModuleType
 
 import pytest
 
+import convcore
 from convcore import _core
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -42,7 +43,7 @@ def python() -> Callable[..., str]:
     """Runs code in a fresh interpreter that finds convcore where this one did; returns what it prints."""
 
     def run(code: str, *, fails: bool = False, **environment: str) -> str:
-        paths = [str(Path(_core.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+        paths = [str(Path(m.__file__ or "").parents[1]) for m in (convcore, _core)] + [os.environ.get("PYTHONPATH", "")]
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("CONVCORE_", "OMP_"))}
         env = {**clean, "PYTHONPATH": os.pathsep.join(filter(None, paths)), **environment}
         done = subprocess.run(

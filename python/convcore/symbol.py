@@ -51,6 +51,17 @@ class Symbol:
     def __rmul__(self, other: Operand) -> Symbol:
         return self.tracer.emit("multiply", {}, (other, self))
 
+    def __neg__(self) -> Symbol:
+        return self * -1.0
+
+    def __sub__(self, other: Operand) -> Symbol:
+        if isinstance(other, Variable):  # stays the parameter itself, with its gradient
+            return -(-self + other)
+        return self + (-other if isinstance(other, Symbol) else -np.asarray(other))
+
+    def __rsub__(self, other: Operand) -> Symbol:
+        return -self + other
+
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Operand, **options: Any) -> Symbol:
         """array + symbol and array * symbol; no other function of NumPy."""
         kind = "add" if ufunc is np.add else "multiply" if ufunc is np.multiply else None

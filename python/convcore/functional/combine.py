@@ -31,19 +31,28 @@ def flatten(x: T, start_dim: int = 1) -> T:
 
 
 def add(x: T, other: Operand) -> T:
-    """x + other. Equal shapes, or each axis of other (or of x) may be 1 and is then repeated.
+    """x + other. Equal shapes, or each axis of other (or of x) may be 1 or, in front, missing, and is then repeated.
 
     On symbols also written x + other, where other may be a number, or an array or parameter (1, C, 1, 1).
     """
-    return apply("add", {}, x, other)
+    return apply("add", {}, *_same_rank(x, other))
 
 
 def multiply(x: T, other: Operand) -> T:
-    """x * other. Equal shapes, or each axis of other (or of x) may be 1 and is then repeated.
+    """x * other. Equal shapes, or each axis of other (or of x) may be 1 or, in front, missing, and is then repeated.
 
     On symbols also written x * other, where other may be a number, or an array or parameter (1, C, 1, 1).
     """
-    return apply("multiply", {}, x, other)
+    return apply("multiply", {}, *_same_rank(x, other))
+
+
+def _same_rank(x: Any, other: Any) -> tuple[Any, Any]:
+    """Arrays get axes of 1 in front, as in NumPy; the tracer does the same for constants beside symbols."""
+    if isinstance(x, Symbol) or isinstance(other, Symbol):
+        return x, other
+    x, other = (np.asarray(value) for value in arrays([x, other]))
+    rank = max(x.ndim, other.ndim)
+    return x.reshape((1,) * (rank - x.ndim) + x.shape), other.reshape((1,) * (rank - other.ndim) + other.shape)
 
 
 def concat(xs: Sequence[T], dim: int = 1) -> T:

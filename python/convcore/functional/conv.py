@@ -53,7 +53,7 @@ def conv2d(
 
     x: (N, C, H, W); weight: (O, C/groups, kH, kW); bias: (O,) or None. Returns (N, O, H', W'), where
     H' = (H + top + bottom - dilation*(kH-1) - 1) // stride + 1.
-    padding: int | (h, w) | ((top, bottom), (left, right)) | "valid" (none) | "same" (H' = H, needs stride 1; the odd
+    padding: int | (h, w) | ((top, bottom), (left, right)) | "valid" (none) | "same" (H' = ceil(H / stride); the odd
     one goes below and right) | "full" (dilation*(k-1) on every side).
     algorithm: "auto", "direct" or "im2col".
     Raises ShapeError where shapes do not fit, ValueError for settings out of range, TypeError for wrong types.
