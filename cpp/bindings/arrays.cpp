@@ -75,7 +75,7 @@ InputArray::InputArray(py::handle object, const Label& label) : owner_(as_array(
     shape_.push_back(owner_.shape()[i]);
     strides_[static_cast<size_t>(i)] = owner_.strides()[i];
   }
-  shape_.size();  // throws where it overflows
+  shape_.size(label.who);  // throws where it overflows
   static constexpr std::byte kEmpty{};
   data_ = owner_.data() != nullptr ? static_cast<const std::byte*>(owner_.data()) : &kEmpty;
   aligned_ = (owner_.flags() & py::detail::npy_api::NPY_ARRAY_ALIGNED_) != 0;
@@ -92,9 +92,7 @@ void InputArray::require_convertible(DType type, const Label& label) const {
 }
 
 Tensor InputArray::borrow(DType type, bool dense) const {
-  const bool same = type == DType::f32   ? element_ == Element::f32
-                    : type == DType::i64 ? element_ == Element::i64
-                                         : element_ == Element::u8;
+  const bool same = (type == DType::f32 && element_ == Element::f32) || (type == DType::u8 && element_ == Element::u8);
   if (!same || !aligned_) return {};
   const Layout layout(shape_, strides_.data(), dense);
   const int64_t pitch = layout.pitch(size_of(element_));
@@ -138,6 +136,12 @@ OutputArray make_output(const TensorSpec& spec, bool dense) {
     array = py::array(dtype_of(spec.dtype), std::move(dims), std::move(strides), memory.data, memory.owner);
   }
   return {array, packed_tensor(array.mutable_data(), shape, spec.dtype, dense)};
+}
+
+py::list to_list(const std::vector<OutputArray>& outputs) {
+  py::list result(outputs.size());
+  for (size_t i = 0; i < outputs.size(); ++i) result[i] = outputs[i].array;
+  return result;
 }
 
 }  // namespace convcore::bindings

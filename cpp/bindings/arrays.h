@@ -9,6 +9,7 @@
 #include <array>
 #include <ostream>
 #include <string_view>
+#include <vector>
 
 #include "base/tensor.h"
 #include "bindings/convert.h"
@@ -48,7 +49,8 @@ class InputArray {
   // Throws TypeError if `type` cannot be had: uint8 comes from uint8, int64 from integers, float32 from everything.
   void require_convertible(DType type, const Label& label) const;
 
-  // The memory itself if it has the type and layout wanted, else a Tensor without data.
+  // The memory itself if it has the type and layout wanted, else a Tensor without data. Never that of int64: labels
+  // are checked and later used as indices, so nobody may change them in between.
   Tensor borrow(DType type, bool dense) const;
   // Converts into `memory` (packed, size_of(type) * shape().size() bytes).
   Tensor convert_into(void* memory, DType type, bool dense) const;
@@ -72,5 +74,6 @@ struct OutputArray {
   Tensor tensor;
 };
 OutputArray make_output(const TensorSpec& spec, bool dense);
+py::list to_list(const std::vector<OutputArray>& outputs);  // the arrays
 
 }  // namespace convcore::bindings

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "base/lock.h"
 #include "graph/optimizer.h"
 
 namespace convcore::bindings {
@@ -19,7 +20,7 @@ class SharedOptimizer {
 
   const std::vector<int64_t>& sizes() const { return sizes_; }
   Optimizer& unlocked() { return optimizer_; }
-  void update(std::span<float* const> parameters, float* gradients, std::span<const size_t> offsets, float lr) {
+  void update(std::span<float* const> parameters, const float* gradients, std::span<const size_t> offsets, float lr) {
     const std::lock_guard lock(mutex_);
     optimizer_.update(parameters, gradients, offsets, lr);
   }
@@ -27,7 +28,7 @@ class SharedOptimizer {
  private:
   Optimizer optimizer_;
   std::vector<int64_t> sizes_;
-  std::mutex mutex_;
+  ForkMutex mutex_{"optimizer: was updating when the process forked; make a new one"};
 };
 
 }  // namespace convcore::bindings

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -28,6 +29,16 @@ void force_isa_by_name(const std::string& name) {
   for (const Isa isa : {Isa::portable, Isa::avx2, Isa::avx512, Isa::neon})
     if (name == name_of(isa)) return force_isa(isa);
   throw ValueError(message("force_isa", "must be portable, avx2, avx512 or neon, got '", name, "'"));
+}
+
+// Anything with __index__: NumPy's integers too.
+void set_threads(const py::object& threads) {
+  require<TypeError>(PyIndex_Check(threads.ptr()), "set_num_threads", "threads must be an int, got ",
+                     Py_TYPE(threads.ptr())->tp_name);
+  const Py_ssize_t count = PyNumber_AsSsize_t(threads.ptr(), nullptr);  // clipped to the type's range
+  if (count == -1 && PyErr_Occurred()) throw py::error_already_set();
+  constexpr Py_ssize_t kMin = std::numeric_limits<int>::min(), kMax = std::numeric_limits<int>::max();
+  set_num_threads(static_cast<int>(std::clamp(count, kMin, kMax)));
 }
 
 py::dict cpu() {
@@ -67,7 +78,7 @@ double peak_gflops(double seconds) {
 }  // namespace
 
 void bind_machine(py::module_& m) {
-  m.def("set_num_threads", &set_num_threads, py::arg("threads"));
+  m.def("set_num_threads", &set_threads, py::arg("threads"));
   m.def("get_num_threads", &num_threads);
   m.def("num_threads_reason", &num_threads_reason);
   m.def("isa", [] { return name_of(table().isa); });

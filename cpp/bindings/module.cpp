@@ -2,7 +2,8 @@
 // Table of contents of `convcore._core`; python/convcore/_core.pyi documents it.
 #include "bindings/bindings.h"
 
-PYBIND11_MODULE(_core, m, pybind11::mod_gil_not_used()) {
+// Graphs and the accessors of optimizers count on the GIL, so the module does not declare to do without it.
+PYBIND11_MODULE(_core, m) {
   using namespace convcore::bindings;
   m.doc() = "The compiled core of convcore. Private: use `convcore`.";
   m.attr("__version__") = CONVCORE_VERSION;

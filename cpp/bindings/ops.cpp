@@ -102,12 +102,6 @@ struct OpMemory {
   }
 };
 
-py::list to_list(const std::vector<OutputArray>& outputs) {
-  py::list result(outputs.size());
-  for (size_t i = 0; i < outputs.size(); ++i) result[i] = outputs[i].array;
-  return result;
-}
-
 py::list forward(const std::string& kind, const py::object& attributes, const py::object& arrays, bool training,
                  uint64_t seed, uint64_t stream) {
   Call call(kind, attributes, arrays, training);
@@ -135,6 +129,7 @@ py::list forward(const std::string& kind, const py::object& attributes, const py
     run.seed = seed;
     run.stream = stream;
     memory.give(run, scratch);
+    call.op->check_inputs(run);
     if (memory.needs.packed > 0) call.op->pack(run);
     call.op->forward(run);
   }
@@ -209,6 +204,7 @@ py::list backward(const std::string& kind, const py::object& attributes, const p
     run.seed = seed;
     run.stream = stream;
     memory.give(run, scratch);
+    call.op->check_inputs(run);
     if (memory.needs.packed > 0) call.op->pack(run);
     if (forward_first) call.op->forward(run);
     run.grad_outputs = gradient_tensors;

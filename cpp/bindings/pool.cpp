@@ -3,8 +3,8 @@
 
 #include <list>
 #include <memory>
-#include <mutex>
 
+#include "base/lock.h"
 #include "base/memory.h"
 
 namespace convcore::bindings {
@@ -16,15 +16,15 @@ class Pool {
  public:
   AlignedBuffer take(size_t bytes) {
     {
-      const std::lock_guard lock(mutex_);
-      auto best = free_.end();
-      for (auto it = free_.begin(); it != free_.end(); ++it) {
+      const Turn turn(*this);
+      auto best = free_->end();
+      for (auto it = free_->begin(); it != free_->end(); ++it) {
         const bool fits = it->size() >= bytes && it->size() <= bytes + bytes / 4;  // wastes a quarter at most
-        if (fits && (best == free_.end() || it->size() < best->size())) best = it;
+        if (fits && (best == free_->end() || it->size() < best->size())) best = it;
       }
-      if (best != free_.end()) {
+      if (best != free_->end()) {
         AlignedBuffer found = std::move(*best);
-        free_.erase(best);
+        free_->erase(best);
         kept_ -= found.size();
         return found;
       }
@@ -34,18 +34,29 @@ class Pool {
 
   void give(AlignedBuffer buffer) {
     if (buffer.size() > kKeptBytes) return;
-    const std::lock_guard lock(mutex_);
+    const Turn turn(*this);
     kept_ += buffer.size();
-    free_.push_back(std::move(buffer));
+    free_->push_back(std::move(buffer));
     while (kept_ > kKeptBytes) {  // the longest unused goes
-      kept_ -= free_.front().size();
-      free_.pop_front();
+      kept_ -= free_->front().size();
+      free_->pop_front();
     }
   }
 
  private:
-  std::mutex mutex_;
-  std::list<AlignedBuffer> free_;
+  // In a forked child the list may be half written: it is left alone, and a new one begun.
+  struct Turn {
+    explicit Turn(Pool& pool) : mutex(pool.mutex_) {
+      if (!mutex.take_over()) return;
+      pool.free_ = new std::list<AlignedBuffer>;
+      pool.kept_ = 0;
+    }
+    ~Turn() { mutex.unlock(); }
+    ForkMutex& mutex;
+  };
+
+  ForkMutex mutex_{"pool"};
+  std::list<AlignedBuffer>* free_ = new std::list<AlignedBuffer>;
   size_t kept_ = 0;
 };
 

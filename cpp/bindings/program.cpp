@@ -17,17 +17,6 @@ size_t bytes_of(const TensorSpec& spec) {
   return static_cast<size_t>(std::max<int64_t>(1, spec.shape.size() * size_of(spec.dtype)));
 }
 
-// Which values an op reads as dense memory.
-std::vector<bool> read_as_dense(const Graph& graph) {
-  std::vector<bool> dense(graph.values().size());
-  for (const Node& node : graph.nodes()) {
-    const std::unique_ptr<Op> op = make_op(node.kind, node.attributes);
-    for (size_t i = 0; i < node.inputs.size(); ++i)
-      if (node.inputs[i] >= 0 && op->is_dense(static_cast<int>(i))) dense[static_cast<size_t>(node.inputs[i])] = true;
-  }
-  return dense;
-}
-
 py::array bindable(py::handle object, const std::string& who, const Shape& shape, bool written) {
   constexpr std::string_view kProgram = "program";
   require(py::isinstance<py::array>(object), kProgram, who, " must be a NumPy array, got ",
@@ -40,12 +29,6 @@ py::array bindable(py::handle object, const std::string& who, const Shape& shape
   require(static_cast<bool>(view.borrow(DType::f32, true)), kProgram, who, " must be C-contiguous and aligned");
   require(!written || array.writeable(), kProgram, who, " must be writable, because training updates it in place");
   return array;
-}
-
-py::list to_list(const std::vector<OutputArray>& outputs) {
-  py::list result(outputs.size());
-  for (size_t i = 0; i < outputs.size(); ++i) result[i] = outputs[i].array;
-  return result;
 }
 
 py::dict to_dict(const StepInfo& step) {
@@ -75,10 +58,10 @@ py::dict to_dict(const MemoryReport& memory) {
 }  // namespace
 
 ArrayProgram::ArrayProgram(const Graph& graph) : program_(graph) {
-  const std::vector<bool> packed = read_as_dense(graph);
   for (const int id : graph.of_kind(ValueKind::input)) {
     const Value& value = graph.values()[static_cast<size_t>(id)];
-    inputs_.push_back({value.name, value.spec, value.dense, packed[static_cast<size_t>(id)], {}});
+    const bool packed = program_.input_must_be_packed(static_cast<int>(inputs_.size()));
+    inputs_.push_back({value.name, value.spec, value.dense, packed, {}});
   }
   for (const int id : graph.outputs()) {
     const Value& value = graph.values()[static_cast<size_t>(id)];

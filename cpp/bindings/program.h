@@ -4,10 +4,10 @@
 
 #include <pybind11/pybind11.h>
 
-#include <mutex>
 #include <string>
 #include <vector>
 
+#include "base/lock.h"
 #include "base/memory.h"
 #include "bindings/arrays.h"
 #include "bindings/graph.h"
@@ -60,7 +60,7 @@ class ArrayProgram {
   std::vector<Output> outputs_;
   std::vector<int64_t> sizes_;   // of parameters
   std::vector<size_t> offsets_;  // of their gradients
-  std::mutex mutex_;
+  ForkMutex mutex_{"program: was running when the process forked; compile it again"};
   Bound bound_;
   std::vector<Tensor> tensors_, output_tensors_;
 };

@@ -92,6 +92,13 @@ int Graph::add_node(const std::string& kind, const std::string& name, const Attr
   return nodes_.back().outputs.front();
 }
 
+void Graph::replace_nodes(std::vector<Node> nodes) {
+  nodes_ = std::move(nodes);
+  for (Value& value : values_) value.producer = -1;
+  for (size_t n = 0; n < nodes_.size(); ++n)
+    for (int v : nodes_[n].outputs) values_[v].producer = static_cast<int>(n);
+}
+
 void Graph::set_outputs(const std::vector<int>& values) {
   const int known = static_cast<int>(values_.size());
   for (int v : values)

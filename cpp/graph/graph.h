@@ -52,6 +52,8 @@ class Graph {
   int add_node(const std::string& kind, const std::string& name, const Attributes& attributes,
                const std::vector<int>& inputs);
   void set_outputs(const std::vector<int>& values);
+  // For rewrites: nodes in topological order over the same values, which compute the same outputs.
+  void replace_nodes(std::vector<Node> nodes);
 
   bool training() const { return training_; }
   const std::vector<Value>& values() const { return values_; }

@@ -155,7 +155,7 @@ double Optimizer::gradient_norm(const float* gradients, std::span<const size_t> 
   return std::sqrt(sum);
 }
 
-void Optimizer::update(std::span<float* const> parameters, float* gradients, std::span<const size_t> offsets,
+void Optimizer::update(std::span<float* const> parameters, const float* gradients, std::span<const size_t> offsets,
                        float lr) {
   require(parameters.size() == sizes_.size() && offsets.size() == sizes_.size(), kind_, "was made for ", sizes_.size(),
           " parameters, got ", parameters.size());

@@ -37,8 +37,8 @@ class Optimizer {
   Optimizer(const std::string& kind, const Attributes& attributes, std::vector<int64_t> sizes);
 
   // parameters[i] has sizes[i] floats; its gradient stands at gradients + offsets[i]. Clipping scales the gradients on
-  // their way into the update; the block itself is only read. Allocates nothing.
-  void update(std::span<float* const> parameters, float* gradients, std::span<const size_t> offsets, float lr);
+  // their way into the update. Allocates nothing.
+  void update(std::span<float* const> parameters, const float* gradients, std::span<const size_t> offsets, float lr);
 
   // State for checkpoints: slot(s)[i] is parameter i's s-th state array (sgd: momentum; adam: m, v).
   std::vector<std::string> slot_names() const { return slot_names_; }

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
-#include <mutex>
 #include <utility>
 
 #include "base/threads.h"
@@ -75,7 +74,7 @@ struct Program::State {
 
   // By caller's position.
   std::vector<int> inputs, outputs, parameters, buffers;  // value ids
-  std::vector<bool> input_is_dense_somewhere;             // an op reads it as dense: no gaps allowed
+  std::vector<bool> packed_inputs;                        // an op reads them as dense: no gaps allowed
   std::vector<std::vector<int>> output_regions;
   std::vector<size_t> gradient_offsets;
   size_t gradient_size = 0;
@@ -85,7 +84,6 @@ struct Program::State {
   size_t arena_bytes = 0, packed_bytes = 0;
   AlignedBuffer arena, packed;
 
-  std::mutex mutex;
   bool allocated = false, bound = false, stale = true;
   uint64_t version = 0;
 };
@@ -121,7 +119,7 @@ Program::State::State(const Graph& g)
   for (size_t n = 0; n < ops.size(); ++n)
     for (size_t i = 0; i < g.nodes()[n].inputs.size(); ++i)
       if (g.nodes()[n].inputs[i] >= 0 && ops[n]->is_dense(static_cast<int>(i))) dense[g.nodes()[n].inputs[i]] = true;
-  for (int v : inputs) input_is_dense_somewhere.push_back(dense[v]);
+  for (int v : inputs) packed_inputs.push_back(dense[v]);
 }
 
 // Gives every region of the arena, and every call, its memory.
@@ -159,7 +157,7 @@ void Program::State::check_tensors(std::span<const Tensor> given_inputs, std::sp
   require(given_outputs.size() == outputs.size(), "program", "gives ", outputs.size(), " outputs, got memory for ",
           given_outputs.size());
   for (size_t i = 0; i < inputs.size(); ++i)
-    check("input", graph.values()[inputs[i]], given_inputs[i], input_is_dense_somewhere[i]);
+    check("input", graph.values()[inputs[i]], given_inputs[i], packed_inputs[i]);
   for (size_t i = 0; i < outputs.size(); ++i) check("output", graph.values()[outputs[i]], given_outputs[i], true);
 }
 
@@ -171,6 +169,8 @@ void Program::State::start(std::span<const Tensor> given_inputs, std::span<const
                      has_pitch(graph.values()[inputs[i]]) ? given_inputs[i].pitch : 0);
   for (size_t i = 0; i < outputs.size(); ++i)
     for (int region : output_regions[i]) steps.set_region(region, memory_of(given_outputs[i]));
+  for (const ForwardStep& step : steps.forward)
+    if (step.given_labels) step.op->check_inputs(step.call);
 }
 
 void Program::State::pack_if_needed(const ForwardStep& step) const {
@@ -187,6 +187,7 @@ void Program::State::run_forward(uint64_t seed, uint64_t step, double* seconds) 
       forward.call.seed = seed;
       forward.call.stream = step << 20 | n;
       pack_if_needed(forward);
+      if (!forward.given_labels) forward.op->check_inputs(forward.call);
       forward.op->forward(forward.call);
     }
     if (seconds) seconds[n] = std::chrono::duration<double>(Clock::now() - begin).count();
@@ -206,13 +207,13 @@ void Program::State::run_backward(uint64_t seed, uint64_t step) {
   }
 }
 
-Program::Program(Graph graph) : graph_(std::move(graph)), state_(std::make_unique<State>(graph_)) {}
+Program::Program(Graph graph)
+    : graph_(std::move(graph)), fused_(fuse(graph_)), state_(std::make_unique<State>(fused_.graph)) {}
 
 Program::~Program() = default;
 
 void Program::bind(std::span<float* const> parameters, std::span<float* const> buffers, float* gradients) {
   State& s = *state_;
-  const std::lock_guard lock(s.mutex);
   const auto check_all = [&](const char* role, std::span<float* const> given, const std::vector<int>& values) {
     require(given.size() == values.size(), "program", "has ", values.size(), " ", role, "s, got ", given.size());
     for (size_t i = 0; i < values.size(); ++i)
@@ -247,14 +248,19 @@ size_t Program::gradient_offset(int parameter) const {
   return offsets[parameter];
 }
 
+bool Program::input_must_be_packed(int input) const {
+  const auto& packed = state_->packed_inputs;
+  require(input >= 0 && static_cast<size_t>(input) < packed.size(), "program", "input ", input,
+          " does not exist, there are ", packed.size());
+  return packed[input];
+}
+
 void Program::set_version(uint64_t version) {
-  const std::lock_guard lock(state_->mutex);
   state_->stale = state_->stale || version != state_->version;
   state_->version = version;
 }
 
 void Program::run(std::span<const Tensor> inputs, std::span<const Tensor> outputs) {
-  const std::lock_guard lock(state_->mutex);
   const FlushDenormals flush;
   state_->start(inputs, outputs);
   state_->run_forward(0, 0, nullptr);
@@ -263,7 +269,6 @@ void Program::run(std::span<const Tensor> inputs, std::span<const Tensor> output
 void Program::forward_backward(std::span<const Tensor> inputs, std::span<const Tensor> outputs, uint64_t seed,
                                uint64_t step) {
   require(graph_.training(), "program", "forward_backward needs a training graph, this one is for inference");
-  const std::lock_guard lock(state_->mutex);
   const FlushDenormals flush;
   state_->start(inputs, outputs);
   state_->run_forward(seed, step, nullptr);
@@ -272,14 +277,14 @@ void Program::forward_backward(std::span<const Tensor> inputs, std::span<const T
 
 std::vector<StepInfo> Program::profile(std::span<const Tensor> inputs, std::span<const Tensor> outputs) {
   std::vector<StepInfo> infos = steps();
-  std::vector<double> seconds(infos.size());
+  std::vector<double> seconds(fused_.graph.nodes().size());
   {
-    const std::lock_guard lock(state_->mutex);
     const FlushDenormals flush;
     state_->start(inputs, outputs);
     state_->run_forward(0, 0, seconds.data());
   }
-  for (size_t i = 0; i < infos.size(); ++i) infos[i].seconds = seconds[i];
+  for (size_t i = 0; i < infos.size(); ++i)
+    if (fused_.node[i] >= 0) infos[i].seconds = seconds[fused_.node[i]];
   return infos;
 }
 
@@ -306,9 +311,9 @@ std::vector<StepInfo> Program::steps() const {
   std::vector<bool> counted(graph_.values().size());
   for (size_t n = 0; n < graph_.nodes().size(); ++n) {
     const Node& node = graph_.nodes()[n];
-    const Op& op = *state_->ops[n];
-    StepInfo info{node.name, node.kind, op.algorithm(), graph_.values()[node.outputs[0]].spec.shape};
-    info.flops = op.flops();
+    const Op* op = fused_.node[n] < 0 ? nullptr : state_->ops[fused_.node[n]].get();
+    StepInfo info{node.name, node.kind, op ? op->algorithm() : "fused", graph_.values()[node.outputs[0]].spec.shape};
+    info.flops = op ? op->flops() : 0;
     for (int v : node.inputs) {
       if (v < 0 || graph_.values()[v].kind != ValueKind::parameter || counted[v]) continue;
       counted[v] = true;

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/memory.h"
+#include "graph/fuse.h"
 #include "graph/graph.h"
 #include "graph/optimizer.h"
 
@@ -22,6 +23,8 @@ struct MemoryReport {
   size_t total() const { return parameters + buffers + gradients + packed + arena; }
 };
 
+// A node of the given graph. One that an earlier node took in (graph/fuse.h) has the algorithm "fused", no flops and no
+// time: its work is done, and timed, there.
 struct StepInfo {
   std::string name, kind, algorithm;
   Shape output;
@@ -30,6 +33,7 @@ struct StepInfo {
   double seconds = 0;      // filled by profile()
 };
 
+// Not for several threads at once: each call waits for the one before it to end (the Python class sees to that).
 class Program {
  public:
   // training: graph.outputs()[0] is a scalar loss (float32, one element); the Program holds forward and backward.
@@ -47,11 +51,14 @@ class Program {
   // Packed weights are renewed when the version differs from the last run's.
   void set_version(uint64_t version);
 
-  // inputs in of_kind(input) order, with the planned shapes: activations channels-last, labels dense.
+  // inputs in of_kind(input) order, with the planned shapes: activations channels-last, labels dense. They must not
+  // change during the call. Throws ValueError for labels out of range, before anything is computed or updated.
   // outputs: packed memory of the outputs' shapes, written; they overlap neither each other nor the inputs.
   void run(std::span<const Tensor> inputs, std::span<const Tensor> outputs);
   // Training: forward and backward; gradients are overwritten. `step` numbers the run, for random ops.
   void forward_backward(std::span<const Tensor> inputs, std::span<const Tensor> outputs, uint64_t seed, uint64_t step);
+  // An op reads this input (in of_kind(input) order) as dense memory: there may be no gaps between its pixels.
+  bool input_must_be_packed(int input) const;
   // As run(), timing each node.
   std::vector<StepInfo> profile(std::span<const Tensor> inputs, std::span<const Tensor> outputs);
 
@@ -61,7 +68,8 @@ class Program {
 
  private:
   struct State;
-  Graph graph_;
+  Graph graph_;  // as given
+  Fused fused_;  // what is run
   std::unique_ptr<State> state_;
 };
 

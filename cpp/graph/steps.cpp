@@ -31,6 +31,16 @@ bool packs_computed_values(const Graph& graph, const Node& node, const Op& op) {
   return false;
 }
 
+bool takes_given_labels(const Graph& graph, const Node& node) {
+  bool any = false;
+  for (const int v : node.inputs) {
+    if (v < 0 || graph.values()[v].spec.dtype != DType::i64) continue;
+    if (graph.values()[v].kind != ValueKind::input) return false;
+    any = true;
+  }
+  return any;
+}
+
 // Seen as runs of `length` elements: one run when there are no gaps.
 struct Runs {
   int64_t count, length;
@@ -71,6 +81,7 @@ Steps::Steps(const Graph& graph, std::span<const std::unique_ptr<Op>> ops, std::
     forward.push_back({ops[n].get(), {}});
     forward[n].packs = ops[n]->needs().packed > 0;
     forward[n].always_packs = packs_computed_values(graph, node, *ops[n]);
+    forward[n].given_labels = takes_given_labels(graph, node);
     forward[n].skip = layout.skip_forward[n];
   }
   for (size_t s = 0; s < backward_plan.size(); ++s) {

@@ -81,7 +81,7 @@ void affine(int64_t rows, int64_t columns, ConstRows x, const float* scale, cons
   }
 }
 
-// The vector contract has no bytes; this loop the compiler vectorises well.
+// Without load_u8, which reads whole vectors only: this loop the compiler vectorises well, tail included.
 void affine_u8(int64_t rows, int64_t columns, const uint8_t* x, int64_t x_pitch, const float* __restrict scale,
                const float* __restrict shift, Rows y) {
   for (int64_t r = 0; r < rows; ++r) {
@@ -104,7 +104,7 @@ void transpose(int64_t rows, int64_t columns, ConstRows x, Rows y) {
   }
 }
 
-// The multipliers of elements 64 b .. 64 b + 63: philox4x32-10 (base/random.h) for 16 counters side by side.
+// The multipliers of elements 64 b .. 64 b + 63: philox4x32-10 (see elementwise.h) for 16 counters side by side.
 void dropout_multipliers(int64_t b, const DropoutNumbers& numbers, float* multipliers) {
   constexpr int kWide = 16;
   uint32_t c[4][kWide];

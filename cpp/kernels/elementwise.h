@@ -65,7 +65,9 @@ struct MarginKernels {
 enum class PairLoss { mse, l1, huber, bce };
 inline constexpr int kPairLosses = 4;
 
-// Which random numbers dropout draws. Element i uses word i / 16 % 4 of philox(seed, stream, i / 64 * 16 + i % 16) and
+// Which random numbers dropout draws: those of Philox4x32-10, a function of (seed, stream, index) alone, so that any
+// thread may draw any element (Salmon et al., "Parallel Random Numbers: As Easy as 1, 2, 3", SC11: the key is the seed,
+// the counter is index and stream, low words first). Element i uses word i / 16 % 4 of philox(seed, stream, i / 64 * 16 + i % 16) and
 // is kept, times scale, where word >= threshold; else it is multiplied by 0.
 struct DropoutNumbers {
   uint64_t seed, stream;

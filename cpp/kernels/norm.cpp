@@ -1,20 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "kernels/norm.h"
 
-#include "simd/vec.h"
+#include "simd/loop.h"
 
 namespace convcore::CONVCORE_ISA {
 namespace {
 
 enum { kWide = 4 };  // vectors that a reduction keeps in registers
-
-CC_INLINE Vec load_some(const float* p, int n) { return n == kLanes ? load(p) : load_n(p, n); }
-CC_INLINE void store_some(float* p, Vec v, int n) {
-  if (n == kLanes)
-    store(p, v);
-  else
-    store_n(p, v, n);
-}
 
 CC_INLINE int at_most(int64_t n, int most) { return n < most ? static_cast<int>(n) : most; }
 

@@ -1,20 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "kernels/pool.h"
 
-#include "simd/vec.h"
+#include "simd/loop.h"
 
 namespace convcore::CONVCORE_ISA {
 namespace {
 
 enum class Position { none, u8, i32, i64 };
-
-CC_INLINE Vec load_some(const float* p, int n) { return n == kLanes ? load(p) : load_n(p, n); }
-CC_INLINE void store_some(float* p, Vec v, int n) {
-  if (n == kLanes)
-    store(p, v);
-  else
-    store_n(p, v, n);
-}
 
 // A position in every lane: small ones as floats, others as bits. Those are only moved and blended, never compared:
 // the bits of a small integer are a denormal.

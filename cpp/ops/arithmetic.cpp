@@ -153,7 +153,7 @@ class ArithmeticOp : public Op {
     }
     require<ShapeError>(fits, kind(), "operands must have the same rank and each dimension must match or be 1, got ", a,
                         " and ", b);
-    y.size();  // throws when it overflows
+    y.size(kind());  // throws when it overflows
     repeated_[0] = !(a == y);
     repeated_[1] = !(b == y);
     channels_ = y[1];

@@ -26,13 +26,15 @@ class ConcatOp : public Op {
     Shape joined = inputs[0].shape;
     for (size_t i = 0; i < inputs.size(); ++i) {
       check_activation(kind(), "input " + std::to_string(i), inputs[i]);
-      if (i > 0) joined[1] += inputs[i].shape[1];
       Shape expected = inputs[0].shape;
       expected[1] = inputs[i].shape[1];
       require<ShapeError>(inputs[i].shape == expected, kind(), "all dimensions but channels must match, got ",
                           inputs[0].shape, " and, as input ", i, ", ", inputs[i].shape);
+      if (i > 0)
+        require<ShapeError>(!__builtin_add_overflow(joined[1], inputs[i].shape[1], &joined[1]), kind(),
+                            "number of channels overflows 64 bits at input ", i, ": ", inputs[i].shape);
     }
-    joined.size();  // throws when it overflows
+    joined.size(kind());  // throws when it overflows
     return {{joined, DType::f32}};
   }
 

@@ -9,9 +9,9 @@ namespace {
 class Conv2d final : public ConvolutionOp {
  public:
   explicit Conv2d(const Attributes& a)
-      : ConvolutionOp("conv2d", Pass::forward, a.text("conv2d", "algorithm", "auto")),
+      : ConvolutionOp("conv2d", Pass::forward, a, a.text("conv2d", "algorithm", "auto")),
         settings_(ConvSettings::parse("conv2d", a)) {
-    a.check_known("conv2d", {"stride", "padding", "dilation", "groups", "algorithm"});
+    a.check_known("conv2d", {"stride", "padding", "dilation", "groups", "algorithm", "activation", "batch_norm_eps"});
   }
 
  private:

@@ -10,6 +10,7 @@ namespace {
 
 // No size of a real network comes near; products of four such numbers are still checked by Shape::size().
 constexpr int64_t kMaxExtent = int64_t{1} << 31;
+constexpr int64_t kMaxElements = int64_t{1} << 46;
 
 void read_list(std::string_view op, const Attributes& attributes, const char* key, int64_t* out, size_t count,
                int64_t least) {
@@ -53,6 +54,20 @@ void check_bias(std::string_view op, const Shape& bias, int64_t o) {
   require<ShapeError>(bias.rank() == 1 && bias[0] == o, op, "bias must be (", o, ",), got ", bias);
 }
 
+// Padded input, output and columns must be addressable, with room for the arithmetic of plans.
+void check_volumes(std::string_view op, const Conv2dGeometry& g) {
+  const auto check = [&](const char* what, std::initializer_list<int64_t> sizes) {
+    int64_t total = 1;
+    for (int64_t s : sizes)
+      require<ShapeError>(!__builtin_mul_overflow(total, s, &total) && total <= kMaxElements, op, what,
+                          " would have more than 2^46 elements");
+  };
+  const int64_t n = std::max<int64_t>(g.n, 1);
+  check("the padded input", {n, g.c, g.h + g.pad_top + g.pad_bottom, g.w + g.pad_left + g.pad_right});
+  check("the output", {n, g.o, g.out_h, g.out_w});
+  check("the columns of an image", {g.out_h, g.out_w, g.c_per_group(), g.kernel_h, g.kernel_w});
+}
+
 int64_t height(const Shape& s) { return s.rank() == 4 ? s[2] : 1; }
 int64_t width(const Shape& s) { return s[s.rank() - 1]; }
 
@@ -61,6 +76,12 @@ int64_t width(const Shape& s) { return s[s.rank() - 1]; }
 bool Conv2dGeometry::is_pointwise() const {
   return kernel_h == 1 && kernel_w == 1 && stride_h == 1 && stride_w == 1 && !pad_top && !pad_left && !pad_bottom &&
          !pad_right;
+}
+
+bool halo_is_moderate(const Conv2dGeometry& g) {
+  const int64_t padded = (g.h + g.pad_top + g.pad_bottom) * (g.w + g.pad_left + g.pad_right);
+  const int64_t data = g.h * g.w * g.c + g.out_h * g.out_w * g.o;  // of one image
+  return padded * g.c <= 4 * data + (int64_t{1} << 18);
 }
 
 ConvSettings ConvSettings::parse(std::string_view op, const Attributes& attributes) {
@@ -116,7 +137,7 @@ Conv2dGeometry conv2d_geometry(std::string_view op, const ConvSettings& s, const
   }
   g.out_h = output_extent(op, "height", g.h, g.pad_top, g.pad_bottom, extent_h, g.stride_h);
   g.out_w = output_extent(op, "width", g.w, g.pad_left, g.pad_right, extent_w, g.stride_w);
-  image_shape(x, g.n, g.o, g.out_h, g.out_w).size(op);
+  check_volumes(op, g);
   return g;
 }
 
@@ -150,7 +171,7 @@ Conv2dGeometry conv_transpose2d_geometry(std::string_view op, const ConvSettings
   };
   g.h = extent(0, g.out_h, g.kernel_h, g.pad_top, g.pad_bottom);
   g.w = extent(1, g.out_w, g.kernel_w, g.pad_left, g.pad_right);
-  image_shape(x, g.n, g.c, g.h, g.w).size(op);
+  check_volumes(op, g);
   return g;
 }
 

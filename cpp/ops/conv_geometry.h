@@ -26,6 +26,10 @@ struct Conv2dGeometry {
   bool is_pointwise() const;
 };
 
+// The zeros around an image (padding, and what dilation reaches over) are not many more than the data, so that copies
+// with a halo are affordable.
+bool halo_is_moderate(const Conv2dGeometry& g);
+
 // Settings as given: stride, dilation, groups, and padding as four numbers or "valid", "same", "full".
 // "same": out = ceil(in / stride), the odd pixel of padding at the bottom and right (TensorFlow, ONNX SAME_UPPER; equals
 // PyTorch's "same", which allows stride 1 only). "full": padding = dilation * (kernel - 1), every overlap.

@@ -28,16 +28,17 @@ std::unique_ptr<ConvReduce> direct_reduce(const Conv2dGeometry& g) { return std:
 
 const std::vector<ConvAlgorithm>& conv_algorithms() {
   static const std::vector<ConvAlgorithm> all{
-      {"direct", always, direct_map, direct_reduce},
+      {"direct", DirectConvolution::accepts, direct_map, direct_reduce},
       {"im2col", always, im2col_map, im2col_reduce},
   };
   return all;
 }
 
-const ConvAlgorithm& choose_algorithm(const Conv2dGeometry& g, Pass pass, const std::string& wanted) {
+const ConvAlgorithm& choose_algorithm(std::string_view op, const Conv2dGeometry& g, Pass pass,
+                                      const std::string& wanted) {
   for (const ConvAlgorithm& a : conv_algorithms())
     if ((wanted == "auto" || wanted == a.name) && a.accepts(g, pass)) return a;
-  throw ValueError(message("conv2d", "no algorithm '", wanted, "' accepts this convolution (known: auto, direct, im2col)"));
+  throw ValueError(message(op, "algorithm '", wanted, "' does not serve this convolution"));
 }
 
 size_t bias_gradient_bytes(int64_t channels) { return align_up(kBiasChunks * channels * 4); }

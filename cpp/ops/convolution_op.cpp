@@ -2,71 +2,146 @@
 #include "ops/convolution_op.h"
 
 #include <algorithm>
+#include <cmath>
+#include <utility>
 
 #include "base/memory.h"
+#include "base/parallel.h"
+#include "kernels/table.h"
+#include "ops/checks.h"
 
 namespace convcore {
 
-ConvolutionOp::ConvolutionOp(std::string_view kind, Pass forward_pass, std::string wanted)
+namespace {
+
+enum Input : size_t { kX, kWeight, kBias, kNormWeight, kNormBias, kNormMean, kNormVariance, kInputs };
+
+std::string known_algorithms() {
+  std::string names = "auto";
+  for (const ConvAlgorithm& a : conv_algorithms()) names.append(", ").append(a.name);
+  return names;
+}
+
+}  // namespace
+
+ConvolutionOp::ConvolutionOp(std::string_view kind, Pass forward_pass, const Attributes& attributes, std::string wanted)
     : kind_(kind), forward_pass_(forward_pass), wanted_(std::move(wanted)) {
   const auto& known = conv_algorithms();
   require(wanted_ == "auto" || std::any_of(known.begin(), known.end(), [&](const auto& a) { return wanted_ == a.name; }),
-          kind_, "algorithm must be auto, direct or im2col, got '", wanted_, "'");
+          kind_, "algorithm must be one of ", known_algorithms(), ", got '", wanted_, "'");
+  const std::string activation = attributes.text(kind_, "activation", "none");
+  require(activation == "none" || activation == "relu" || activation == "relu6", kind_,
+          "activation must be none, relu or relu6, got '", activation, "'");
+  if (activation != "none") clamp_.lower = 0;
+  if (activation == "relu6") clamp_.upper = 6;
+  if (!attributes.has("batch_norm_eps")) return;
+  batch_norm_eps_ = attributes.number(kind_, "batch_norm_eps", 0);
+  require(std::isfinite(batch_norm_eps_) && batch_norm_eps_ > 0, kind_,
+          "batch_norm_eps must be positive and finite, got ", batch_norm_eps_);
 }
 
 std::vector<TensorSpec> ConvolutionOp::plan(std::span<const TensorSpec> inputs, bool training) {
-  require(inputs.size() == 2 || inputs.size() == 3, kind_, "takes x, weight and an optional bias, got ", inputs.size(),
-          " inputs");
+  require(!training || !(folds() || clamp_.clamps()), kind_, "activation and batch_norm_eps are for inference only");
+  require(folds() ? inputs.size() == kInputs : inputs.size() == 2 || inputs.size() == 3, kind_,
+          folds() ? "takes x, weight, bias and the four of a batch norm" : "takes x, weight and an optional bias",
+          ", got ", inputs.size(), " inputs");
   for (const TensorSpec& input : inputs)
     require<TypeError>(input.dtype == DType::f32, kind_, "inputs must be float32, got ", name_of(input.dtype));
+  has_bias_ = is_present(inputs, kBias);
   Shape output;
-  g_ = geometry(inputs[0].shape, inputs[1].shape, inputs.size() > 2 ? inputs[2].shape : Shape{}, &output);
+  g_ = geometry(inputs[kX].shape, inputs[kWeight].shape, has_bias_ ? inputs[kBias].shape : Shape{}, &output);
   output_channels_ = output[1];
+  if (folds()) check_batch_norm(inputs);
   const Pass other = forward_pass_ == Pass::forward ? Pass::backward_input : Pass::forward;
-  const ConvAlgorithm& chosen = choose_algorithm(g_, forward_pass_, wanted_);
+  const ConvAlgorithm& chosen = choose_algorithm(kind_, g_, forward_pass_, wanted_);
   algorithm_ = chosen.name;
   forward_ = chosen.map(g_, forward_pass_);
   if (training) {
-    backward_input_ = choose_algorithm(g_, other, wanted_).map(g_, other);
-    backward_weight_ = choose_algorithm(g_, Pass::backward_weight, wanted_).reduce(g_);
+    backward_input_ = choose_algorithm(kind_, g_, other, wanted_).map(g_, other);
+    backward_weight_ = choose_algorithm(kind_, g_, Pass::backward_weight, wanted_).reduce(g_);
   }
   return {{output}};
+}
+
+void ConvolutionOp::check_batch_norm(std::span<const TensorSpec> inputs) const {
+  static constexpr const char* names[] = {"weight", "bias", "running_mean", "running_var"};
+  for (size_t i = kNormWeight; i < kInputs; ++i) {
+    if (i < kNormMean && !is_present(inputs, i)) continue;
+    require<ShapeError>(inputs[i].shape == Shape{output_channels_}, kind_, "the batch norm's ", names[i - kNormWeight],
+                        " needs one value for each of ", output_channels_, " channels, got ", inputs[i].shape);
+  }
 }
 
 OpNeeds ConvolutionOp::needs() const {
   OpNeeds needs;
   needs.packed = forward_->packed_bytes();
   needs.forward = forward_->workspace_bytes();
+  if (folds()) {
+    const size_t channels = static_cast<size_t>(output_channels_) * 4;
+    const size_t weights = static_cast<size_t>(g_.o * g_.c_per_group() * g_.taps()) * 4;
+    needs.packed = align_up(needs.packed) + channels;
+    needs.forward = std::max(needs.forward, align_up(channels) + weights);  // pack()'s
+  }
   if (backward_weight_)
     needs.backward = std::max({align_up(backward_input_->packed_bytes()) + backward_input_->workspace_bytes(),
                                backward_weight_->workspace_bytes(), bias_gradient_bytes(output_channels_)});
   return needs;
 }
 
-void ConvolutionOp::pack(const OpCall& call) const { forward_->pack(call.inputs[1].f32(), call.packed); }
+float* ConvolutionOp::folded_bias(const OpCall& call) const {
+  return reinterpret_cast<float*>(call.packed + align_up(forward_->packed_bytes()));
+}
 
-// y = x * w + bias
+// scaled[i][j][tap] = weight[i][j][tap] * scale[o], where o, the output channel, is i, or j of i's group if transposed
+void ConvolutionOp::scale_weights(const float* weight, const float* scale, float* scaled) const {
+  const int64_t columns = g_.c_per_group(), taps = g_.taps();
+  const bool transposed = forward_pass_ != Pass::forward;
+  parallel_for(g_.o, 1, columns * taps, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i)
+      for (int64_t j = 0; j < columns; ++j) {
+        const float s = scale[transposed ? i / g_.o_per_group() * columns + j : i];
+        const int64_t first = (i * columns + j) * taps;
+        for (int64_t k = first; k < first + taps; ++k) scaled[k] = weight[k] * s;
+      }
+  });
+}
+
+void ConvolutionOp::pack(const OpCall& call) const {
+  const float* weight = call.inputs[kWeight].f32();
+  if (!folds()) return forward_->pack(weight, call.packed);
+  const auto norm = [&](Input i) { return call.inputs[i].shape.rank() > 0 ? call.inputs[i].f32() : nullptr; };
+  const float *mean = norm(kNormMean), *own = bias(call);
+  float *shift = folded_bias(call), *scale = reinterpret_cast<float*>(call.workspace);
+  float* scaled = reinterpret_cast<float*>(call.workspace + align_up(static_cast<size_t>(output_channels_) * 4));
+  for (int64_t o = 0; o < output_channels_; ++o) shift[o] = own ? mean[o] - own[o] : mean[o];
+  table().norm.fold(output_channels_, shift, norm(kNormVariance), norm(kNormWeight), norm(kNormBias),
+                    static_cast<float>(batch_norm_eps_), scale, shift);
+  scale_weights(weight, scale, scaled);
+  forward_->pack(scaled, call.packed);
+}
+
+// y = clamp(x * w + bias)
 void ConvolutionOp::forward(const OpCall& call) const {
-  const float* bias = call.inputs.size() > 2 ? call.inputs[2].f32() : nullptr;
-  forward_->run(call.inputs[0], call.packed, bias, call.outputs[0], call.workspace);
+  Epilogue epilogue = clamp_;
+  epilogue.bias = folds() ? folded_bias(call) : bias(call);
+  forward_->run(call.inputs[kX], call.packed, epilogue, call.outputs[0], call.workspace);
 }
 
 void ConvolutionOp::backward(const OpCall& call) const {
-  const Tensor &x = call.inputs[0], &dy = call.grad_outputs[0];
+  const Tensor &x = call.inputs[kX], &dy = call.grad_outputs[0];
   // dx: dy through the transposed weights
-  if (call.grad_inputs[0]) {
+  if (call.grad_inputs[kX]) {
     std::byte* workspace = call.workspace + align_up(backward_input_->packed_bytes());
-    backward_input_->pack(call.inputs[1].f32(), call.workspace);
-    backward_input_->run(dy, call.workspace, nullptr, call.grad_inputs[0], workspace);
+    backward_input_->pack(call.inputs[kWeight].f32(), call.workspace);
+    backward_input_->run(dy, call.workspace, {}, call.grad_inputs[kX], workspace);
   }
   // dw: x against dy, summed over pixels
-  if (call.grad_inputs[1]) {
+  if (call.grad_inputs[kWeight]) {
     const bool turned = forward_pass_ != Pass::forward;
-    backward_weight_->run(turned ? dy : x, turned ? x : dy, call.grad_inputs[1].f32(), call.workspace);
+    backward_weight_->run(turned ? dy : x, turned ? x : dy, call.grad_inputs[kWeight].f32(), call.workspace);
   }
   // db: dy summed over pixels
-  if (call.grad_inputs.size() > 2 && call.grad_inputs[2])
-    bias_gradient(dy, call.grad_inputs[2].f32(), call.workspace);
+  if (has_bias_ && call.grad_inputs[kBias]) bias_gradient(dy, call.grad_inputs[kBias].f32(), call.workspace);
 }
 
 }  // namespace convcore

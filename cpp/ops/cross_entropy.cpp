@@ -41,10 +41,13 @@ class CrossEntropyOp : public Op {
     return {{Shape{}, DType::f32}};
   }
 
+  void check_inputs(const OpCall& call) const override {
+    check_labels(kind(), call.inputs[1], call.inputs[0].c(), &settings_.ignore_index);
+  }
+
   void forward(const OpCall& call) const override {
     const Tensor &x = call.inputs[0], &labels = call.inputs[1];
     const Tensor weight = tensor_at(call.inputs, 2);
-    check_labels(kind(), labels, x.c(), &settings_.ignore_index);
     float* lse = reinterpret_cast<float*>(training_ ? call.saved : call.workspace + chunks_.bytes());
     const SoftmaxKernels& kernels = table().elementwise.softmax;
     const double on_label = 1 - settings_.smoothing, on_all = settings_.smoothing / static_cast<double>(x.c());

@@ -6,94 +6,25 @@
 #include <cstring>
 #include <limits>
 
+#include "base/cpu.h"
 #include "base/memory.h"
 #include "base/parallel.h"
-#include "kernels/table.h"
-#include "ops/gemm.h"
+#include "ops/tiles.h"
 
 namespace convcore {
 namespace {
 
 constexpr int64_t kMaxBlockPixels = 1024;  // pointer tables of a block stay small
+constexpr int64_t kMinBlockColumns = 64;   // shorter parts of a row would mostly be halo
+constexpr int64_t kMaxTaps = 1 << 16;      // lists of taps stay smaller than weights
 constexpr int64_t kTasksPerSlot = 4;       // enough to even out threads that are slowed by others
-
-int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
-// Taps (dh, dw) in rising order from rows x columns of (offset, kernel index) pairs.
-using Axis = std::vector<std::pair<int64_t, int64_t>>;
-
-SubConvolution sub_convolution(int64_t row0, int64_t col0, int64_t rows, int64_t cols, Axis vertical, Axis horizontal,
-                               int64_t kernel_w) {
-  std::sort(vertical.begin(), vertical.end());
-  std::sort(horizontal.begin(), horizontal.end());
-  SubConvolution sub{row0, col0, rows, cols, {}, static_cast<int64_t>(horizontal.size())};
-  for (auto [dh, kh] : vertical)
-    for (auto [dw, kw] : horizontal) sub.taps.push_back({dh, dw, kh * kernel_w + kw});
-  return sub;
-}
-
-// Taps that reach input positions of residue `phase` from outputs, one axis: o = i + (phase + pad - k * dilation) / stride.
-Axis residue_taps(int64_t phase, int64_t pad, int64_t kernel, int64_t dilation, int64_t stride) {
-  Axis axis;
-  for (int64_t k = 0; k < kernel; ++k) {
-    const int64_t distance = phase + pad - k * dilation;
-    if (distance % stride == 0) axis.emplace_back(distance / stride, k);
-  }
-  return axis;
-}
 
 }  // namespace
 
-const TileShape& choose_tile(int64_t channels, int64_t depth) {
-  const TileKernels& kernels = table().tile;
-  const int64_t l2 = cpu_info().l2;
-  const TileShape* best = &kernels.shape[0];
-  double best_cost = std::numeric_limits<double>::infinity();
-  for (int i = 0; i < kernels.shapes; ++i) {
-    const TileShape& t = kernels.shape[i];
-    double cost = static_cast<double>(ceil_div(channels, t.nr) * t.nr) / t.efficiency;
-    // Wide tiles have few rows and read their weights more often: a panel beyond L2 is then the bottleneck.
-    if (depth * t.nr * 4 > l2 / 2) cost *= 1.0 + 0.5 / t.mr;
-    if (cost < best_cost) best_cost = cost, best = &t;
-  }
-  return *best;
-}
-
-// y[oh][ow] reads x[oh*stride + kh*dilation - pad]: one part, whose inputs step by the stride.
-DirectShape direct_forward(const Conv2dGeometry& g) {
-  Axis vertical, horizontal;
-  for (int64_t k = 0; k < g.kernel_h; ++k) vertical.emplace_back(k * g.dilation_h - g.pad_top, k);
-  for (int64_t k = 0; k < g.kernel_w; ++k) horizontal.emplace_back(k * g.dilation_w - g.pad_left, k);
-  const int64_t taps = g.taps(), per_group = g.c_per_group();
-  DirectShape s{.n = g.n, .groups = g.groups,
-                .in_h = g.h, .in_w = g.w, .in_c = per_group, .out_h = g.out_h, .out_w = g.out_w, .out_c = g.o_per_group(),
-                .in_step_h = g.stride_h, .in_step_w = g.stride_w, .out_step_h = 1, .out_step_w = 1,
-                .w_in = taps, .w_out = per_group * taps, .w_group = g.o_per_group() * per_group * taps, .parts = {}};
-  if (g.is_pointwise()) {  // all pixels of the batch are rows of one matrix
-    s.n = 1, s.in_h = s.out_h = g.n * g.h * g.w, s.in_w = s.out_w = 1;
-  }
-  s.parts.push_back(sub_convolution(0, 0, s.out_h, s.out_w, vertical, horizontal, g.kernel_w));
-  return s;
-}
-
-// dx[ih][iw] = sum over taps with ih = oh*stride + kh*dilation - pad of dy[oh][ow] * w[kh][kw]: one part per residue of
-// (ih, iw) modulo the stride.
-DirectShape direct_backward_input(const Conv2dGeometry& g) {
-  const int64_t taps = g.taps(), per_group = g.c_per_group();
-  DirectShape s{.n = g.n, .groups = g.groups,
-                .in_h = g.out_h, .in_w = g.out_w, .in_c = g.o_per_group(), .out_h = g.h, .out_w = g.w, .out_c = per_group,
-                .in_step_h = 1, .in_step_w = 1, .out_step_h = g.stride_h, .out_step_w = g.stride_w,
-                .w_in = per_group * taps, .w_out = taps, .w_group = g.o_per_group() * per_group * taps, .parts = {}};
-  if (g.is_pointwise()) {
-    s.n = 1, s.in_h = s.out_h = g.n * g.h * g.w, s.in_w = s.out_w = 1;
-  }
-  for (int64_t ph = 0; ph < std::min(g.stride_h, s.out_h); ++ph)
-    for (int64_t pw = 0; pw < std::min(g.stride_w, s.out_w); ++pw)
-      s.parts.push_back(sub_convolution(ph, pw, ceil_div(s.out_h - ph, g.stride_h), ceil_div(s.out_w - pw, g.stride_w),
-                                        residue_taps(ph, g.pad_top, g.kernel_h, g.dilation_h, g.stride_h),
-                                        residue_taps(pw, g.pad_left, g.kernel_w, g.dilation_w, g.stride_w),
-                                        g.kernel_w));
-  return s;
+bool DirectConvolution::accepts(const Conv2dGeometry& g, Pass pass) {
+  const int64_t parts = std::min(g.stride_h, g.h) * std::min(g.stride_w, g.w);
+  return g.taps() <= kMaxTaps && halo_is_moderate(g) &&
+         (pass != Pass::backward_input || parts <= std::max<int64_t>(64, 4 * g.taps()));
 }
 
 DirectConvolution::DirectConvolution(DirectShape shape) : s_(std::move(shape)), slots_(num_threads()) {
@@ -105,14 +36,19 @@ DirectConvolution::DirectConvolution(DirectShape shape) : s_(std::move(shape)), 
     const Part part = plan_part(sub, packed_floats_);
     packed_floats_ += s_.groups * panels_ * static_cast<int64_t>(sub.taps.size()) * s_.in_c * tile_.nr;
     if (part.padded) block_floats = std::max(block_floats, part.block_images * part.halo_h * part.halo_w * s_.in_c);
-    block_pixels = std::max(block_pixels, part.block_images * part.block_rows * sub.cols);
+    block_pixels = std::max(block_pixels, part.block_images * part.block_rows * part.block_cols);
     parts_.push_back(part);
   }
   block_bytes_ = align_up(block_floats * 4);
   offsets_bytes_ = align_up(most_taps * sizeof(int64_t));
   pixels_bytes_ = align_up(block_pixels * sizeof(float*));
-  for (size_t i = 0; i < parts_.size(); ++i) add_tasks(static_cast<int>(i));
-  slots_ = std::clamp<int64_t>(tasks_.size(), 1, slots_);
+  const int64_t wanted = slots_ > 1 ? slots_ * kTasksPerSlot : 1;
+  for (size_t i = 0; i < parts_.size(); ++i) {
+    const int64_t blocks = blocks_of(parts_[i], s_.parts[i]);
+    parts_[i].splits = std::min(panels_, ceil_div(wanted, std::max<int64_t>(blocks, 1)));
+    parts_[i].last_task = tasks_ += blocks * parts_[i].splits;
+  }
+  slots_ = std::clamp<int64_t>(tasks_, 1, slots_);
 }
 
 DirectConvolution::Part DirectConvolution::plan_part(const SubConvolution& sub, int64_t weights) const {
@@ -123,47 +59,66 @@ DirectConvolution::Part DirectConvolution::plan_part(const SubConvolution& sub, 
   }
   Part p{};
   p.dh0 = dh0, p.dw0 = dw0, p.weights = weights;
-  p.halo_w = (sub.cols - 1) * s_.in_step_w + dw1 - dw0 + 1;
   p.padded = !sub.taps.empty() && (dh0 < 0 || dw0 < 0 || (sub.rows - 1) * s_.in_step_h + dh1 >= s_.in_h ||
                                    (sub.cols - 1) * s_.in_step_w + dw1 >= s_.in_w);
   p.mergeable = dw1 - dw0 + 1 == sub.taps_per_row;
   const auto halo_rows = [&](int64_t rows) { return (rows - 1) * s_.in_step_h + dh1 - dh0 + 1; };
+  const auto halo_cols = [&](int64_t cols) { return (cols - 1) * s_.in_step_w + dw1 - dw0 + 1; };
   const int64_t budget = cpu_info().l2 / 3 / 4;  // floats
-  const auto fits = [&](int64_t images, int64_t rows) {
-    return images * halo_rows(rows) * p.halo_w * s_.in_c <= budget && images * rows * sub.cols <= kMaxBlockPixels;
+  const auto fits = [&](int64_t images, int64_t rows, int64_t cols) {
+    return images * rows * cols <= kMaxBlockPixels && images * halo_rows(rows) * halo_cols(cols) * s_.in_c <= budget;
   };
   p.block_images = p.block_rows = 1;
-  if (fits(1, sub.rows)) {
-    p.block_rows = std::max<int64_t>(sub.rows, 1);
+  p.block_cols = std::clamp<int64_t>(sub.cols, 1, kMaxBlockPixels);
+  while (p.block_cols > kMinBlockColumns && !fits(1, 1, p.block_cols)) p.block_cols = ceil_div(p.block_cols, 2);
+  if (p.block_cols == sub.cols) {
+    const int64_t row_floats = halo_cols(sub.cols) * s_.in_c * s_.in_step_h;
+    const int64_t most_rows = std::min(budget / row_floats + 1, kMaxBlockPixels / sub.cols);
+    p.block_rows = std::clamp<int64_t>(sub.rows, 1, std::max<int64_t>(most_rows, 1));
+    while (p.block_rows > 1 && !fits(1, p.block_rows, sub.cols)) --p.block_rows;
+  }
+  if (p.block_rows == sub.rows && p.block_cols == sub.cols) {
     // Small maps: several images make whole tiles, but every thread should still get its share.
     const int64_t most = std::max<int64_t>(1, s_.n / (slots_ * kTasksPerSlot));
-    while (p.block_images < most && p.block_images * sub.rows * sub.cols < 256 && fits(p.block_images + 1, sub.rows))
+    while (p.block_images < most && p.block_images * sub.rows * sub.cols < 256 &&
+           fits(p.block_images + 1, sub.rows, sub.cols))
       ++p.block_images;
-  } else {
-    const int64_t row_floats = std::max<int64_t>(1, p.halo_w * s_.in_c * s_.in_step_h);
-    int64_t rows = std::min(budget / row_floats, ceil_div(kMaxBlockPixels, sub.cols));
-    while (rows > 1 && !fits(1, rows)) --rows;
-    p.block_rows = std::clamp<int64_t>(rows, 1, sub.rows);
   }
   p.halo_h = halo_rows(p.block_rows);
+  p.halo_w = halo_cols(p.block_cols);
   return p;
 }
 
-void DirectConvolution::add_tasks(int index) {
-  const Part& p = parts_[index];
-  const SubConvolution& sub = s_.parts[index];
-  const int64_t blocks = ceil_div(s_.n, p.block_images) * ceil_div(sub.rows, p.block_rows) * s_.groups;
-  if (blocks == 0) return;
-  const int64_t wanted = slots_ > 1 ? slots_ * kTasksPerSlot : 1;
-  const int64_t splits = std::min(panels_, ceil_div(wanted, blocks));
-  for (int64_t n = 0; n < s_.n; n += p.block_images)
-    for (int64_t row = 0; row < sub.rows; row += p.block_rows)
-      for (int64_t group = 0; group < s_.groups; ++group)
-        for (int64_t q = 0; q < splits; ++q) {
-          const int64_t first = panels_ * q / splits, last = panels_ * (q + 1) / splits;
-          tasks_.push_back({index, n, std::min(p.block_images, s_.n - n), row, std::min(p.block_rows, sub.rows - row),
-                            group, first, last - first});
-        }
+int64_t DirectConvolution::blocks_of(const Part& p, const SubConvolution& sub) const {
+  return ceil_div(s_.n, p.block_images) * ceil_div(sub.rows, p.block_rows) * ceil_div(sub.cols, p.block_cols) *
+         s_.groups;
+}
+
+DirectConvolution::Task DirectConvolution::task(int64_t number) const {
+  const auto found = std::upper_bound(parts_.begin(), parts_.end(), number,
+                                      [](int64_t task, const Part& p) { return task < p.last_task; });
+  const Part& p = *found;
+  Task t{};
+  t.part = found - parts_.begin();
+  const SubConvolution& sub = s_.parts[t.part];
+  if (t.part > 0) number -= parts_[t.part - 1].last_task;
+  // number = (((image block * row blocks + row block) * column blocks + column block) * groups + group) * splits + split
+  const auto digit = [&](int64_t base) {
+    const int64_t value = number % base;
+    number /= base;
+    return value;
+  };
+  const int64_t split = digit(p.splits);
+  t.panel = panels_ * split / p.splits;
+  t.panels = panels_ * (split + 1) / p.splits - t.panel;
+  t.group = digit(s_.groups);
+  t.col = digit(ceil_div(sub.cols, p.block_cols)) * p.block_cols;
+  t.cols = std::min(p.block_cols, sub.cols - t.col);
+  t.row = digit(ceil_div(sub.rows, p.block_rows)) * p.block_rows;
+  t.rows = std::min(p.block_rows, sub.rows - t.row);
+  t.n = number * p.block_images;
+  t.images = std::min(p.block_images, s_.n - t.n);
+  return t;
 }
 
 size_t DirectConvolution::packed_bytes() const { return packed_floats_ * 4; }
@@ -214,17 +169,19 @@ void DirectConvolution::pack_panel(const std::vector<SubConvolution::Tap>& taps,
   }
 }
 
-void DirectConvolution::run(const Tensor& in, const std::byte* packed, const float* bias, const Tensor& out,
+void DirectConvolution::run(const Tensor& in, const std::byte* packed, const Epilogue& epilogue, const Tensor& out,
                             std::byte* workspace) const {
-  if (tasks_.empty()) return;
-  const int64_t cost = std::max<int64_t>(1, 2 * s_.n * s_.out_h * s_.out_w * s_.out_c * s_.in_c / slots_);
-  std::atomic<size_t> next{0};
+  if (tasks_ == 0) return;
+  int64_t products = 0;  // per image, group, input and output channel
+  for (const SubConvolution& sub : s_.parts) products += sub.rows * sub.cols * static_cast<int64_t>(sub.taps.size());
+  const int64_t cost = 2 * s_.n * s_.groups * s_.in_c * s_.out_c * products / slots_;
+  std::atomic<int64_t> next{0};
   const size_t slot_bytes = block_bytes_ + offsets_bytes_ + 2 * pixels_bytes_;
   parallel_for(slots_, 1, cost, [&](int64_t begin, int64_t end) {
     for (int64_t slot = begin; slot < end; ++slot) {
       const Scratch own = scratch(workspace + slot * slot_bytes);
-      for (size_t t; (t = next.fetch_add(1, std::memory_order_relaxed)) < tasks_.size();)
-        run_task(tasks_[t], in, reinterpret_cast<const float*>(packed), bias, out, own);
+      for (int64_t t; (t = next.fetch_add(1, std::memory_order_relaxed)) < tasks_;)
+        run_task(task(t), in, reinterpret_cast<const float*>(packed), epilogue, out, own);
     }
   });
 }
@@ -232,7 +189,8 @@ void DirectConvolution::run(const Tensor& in, const std::byte* packed, const flo
 // The input rows of a block, with zeros where taps leave the image.
 void DirectConvolution::copy_block(const Task& task, const Tensor& in, float* block) const {
   const Part& p = parts_[task.part];
-  const int64_t c = s_.in_c, left = std::clamp<int64_t>(-p.dw0, 0, p.halo_w), x0 = std::max<int64_t>(p.dw0, 0);
+  const int64_t c = s_.in_c, first = task.col * s_.in_step_w + p.dw0, x0 = std::max<int64_t>(first, 0);
+  const int64_t left = std::clamp<int64_t>(-first, 0, p.halo_w);
   const int64_t middle = std::clamp<int64_t>(s_.in_w - x0, 0, p.halo_w - left), right = p.halo_w - left - middle;
   for (int64_t n = task.n; n < task.n + task.images; ++n)
     for (int64_t r = 0; r < p.halo_h; ++r) {
@@ -256,7 +214,7 @@ void DirectConvolution::copy_block(const Task& task, const Tensor& in, float* bl
     }
 }
 
-void DirectConvolution::run_task(const Task& task, const Tensor& in, const float* packed, const float* bias,
+void DirectConvolution::run_task(const Task& task, const Tensor& in, const float* packed, const Epilogue& epilogue,
                                  const Tensor& out, const Scratch& scratch) const {
   const Part& p = parts_[task.part];
   const SubConvolution& sub = s_.parts[task.part];
@@ -270,7 +228,7 @@ void DirectConvolution::run_task(const Task& task, const Tensor& in, const float
     pitch = s_.in_c, row_pixels = p.halo_w, image_pixels = p.halo_h * p.halo_w;
     dh0 = p.dh0, dw0 = p.dw0;
   } else {
-    source += (task.n * image_pixels + task.row * s_.in_step_h * row_pixels) * pitch;
+    source += (task.n * image_pixels + task.row * s_.in_step_h * row_pixels + task.col * s_.in_step_w) * pitch;
   }
 
   const bool merge = p.mergeable && pitch == s_.in_c;
@@ -287,8 +245,8 @@ void DirectConvolution::run_task(const Task& task, const Tensor& in, const float
     for (int64_t r = 0; r < task.rows; ++r) {
       const float* x = source + (n * image_pixels + r * s_.in_step_h * row_pixels) * pitch;
       const int64_t out_row = (task.n + n) * s_.out_h + sub.row0 + (task.row + r) * s_.out_step_h;
-      float* y = out.f32() + (out_row * s_.out_w + sub.col0) * out.pitch + channel0;
-      for (int64_t i = 0; i < sub.cols; ++i, ++pixels) {
+      float* y = out.f32() + (out_row * s_.out_w + sub.col0 + task.col * s_.out_step_w) * out.pitch + channel0;
+      for (int64_t i = 0; i < task.cols; ++i, ++pixels) {
         scratch.x[pixels] = x + i * s_.in_step_w * pitch;
         scratch.y[pixels] = y + i * s_.out_step_w * out.pitch;
       }
@@ -296,8 +254,7 @@ void DirectConvolution::run_task(const Task& task, const Tensor& in, const float
 
   const int64_t tiles = ceil_div(pixels, tile_.mr), panel_floats = static_cast<int64_t>(sub.taps.size()) * s_.in_c * tile_.nr;
   const float* w = packed + p.weights + (task.group * panels_ + task.panel) * panel_floats;
-  TileStore store{bias ? bias + channel0 : nullptr, false, -std::numeric_limits<float>::infinity(),
-                  std::numeric_limits<float>::infinity()};
+  TileStore store{epilogue.bias ? epilogue.bias + channel0 : nullptr, false, epilogue.lower, epilogue.upper};
   for (int64_t q = 0; q < task.panels; ++q) {
     const int64_t width = std::min(columns, s_.out_c - (task.panel + q) * columns);
     for (int64_t t = 0; t < tiles; ++t) {  // rows are shared out evenly: no thin last tile

@@ -9,15 +9,9 @@
 #include "base/memory.h"
 #include "base/parallel.h"
 #include "kernels/table.h"
-#include "ops/direct.h"
+#include "ops/tiles.h"
 
 namespace convcore {
-namespace {
-
-int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
-}  // namespace
-
 bool ScatterConvolution::accepts(const Conv2dGeometry& g) {
   return g.groups == 1 && g.kernel_w > 1 && g.dilation_w == 1 && 2 * g.c <= table().tile.shape[0].nr;
 }
@@ -46,19 +40,19 @@ void ScatterConvolution::pack(const float* weight, std::byte* packed) const {
         }
 }
 
-void ScatterConvolution::run(const Tensor& dy, const std::byte* packed, const float* bias, const Tensor& dx,
+void ScatterConvolution::run(const Tensor& dy, const std::byte* packed, const Epilogue& epilogue, const Tensor& dx,
                              std::byte* workspace) const {
   std::atomic<int64_t> next{0};
   parallel_for(slots_, 1, g_.flops() / slots_, [&](int64_t begin, int64_t end) {
     for (int64_t slot = begin; slot < end; ++slot) {
       float* image = reinterpret_cast<float*>(workspace + slot * image_bytes_);
       for (int64_t n; (n = next.fetch_add(1, std::memory_order_relaxed)) < g_.n;)
-        run_image(n, dy, reinterpret_cast<const float*>(packed), bias, dx, image);
+        run_image(n, dy, reinterpret_cast<const float*>(packed), epilogue, dx, image);
     }
   });
 }
 
-void ScatterConvolution::run_image(int64_t n, const Tensor& dy, const float* packed, const float* bias,
+void ScatterConvolution::run_image(int64_t n, const Tensor& dy, const float* packed, const Epilogue& epilogue,
                                    const Tensor& dx, float* image) const {
   std::memset(image, 0, image_bytes_);
   const int64_t zero = 0, nr = tile_.nr, tiles = ceil_div(g_.out_h, tile_.mr);
@@ -89,7 +83,10 @@ void ScatterConvolution::run_image(int64_t n, const Tensor& dy, const float* pac
       const int64_t row = ih + g_.pad_top, column = iw + g_.pad_left;
       const float* from = row < halo_h_ && column < halo_w_ ? image + (row * halo_w_ + column) * g_.c : nullptr;
       float* to = dx.f32() + ((n * g_.h + ih) * g_.w + iw) * dx.pitch;
-      for (int64_t c = 0; c < g_.c; ++c) to[c] = (from ? from[c] : 0.0f) + (bias ? bias[c] : 0.0f);
+      for (int64_t c = 0; c < g_.c; ++c) {
+        const float sum = (from ? from[c] : 0.0f) + (epilogue.bias ? epilogue.bias[c] : 0.0f);
+        to[c] = epilogue.clamps() ? clamp(sum, epilogue) : sum;
+      }
     }
 }
 

@@ -19,11 +19,11 @@ class ScatterConvolution final : public ConvMap {
   size_t packed_bytes() const override;
   size_t workspace_bytes() const override;
   void pack(const float* weight, std::byte* packed) const override;
-  void run(const Tensor& dy, const std::byte* packed, const float* bias, const Tensor& dx,
+  void run(const Tensor& dy, const std::byte* packed, const Epilogue& epilogue, const Tensor& dx,
            std::byte* workspace) const override;
 
  private:
-  void run_image(int64_t n, const Tensor& dy, const float* packed, const float* bias, const Tensor& dx,
+  void run_image(int64_t n, const Tensor& dy, const float* packed, const Epilogue& epilogue, const Tensor& dx,
                  float* image) const;
 
   Conv2dGeometry g_;

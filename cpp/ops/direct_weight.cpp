@@ -5,10 +5,10 @@
 #include <atomic>
 #include <cstring>
 
+#include "base/cpu.h"
 #include "base/memory.h"
 #include "base/parallel.h"
-#include "kernels/table.h"
-#include "ops/direct.h"
+#include "ops/tiles.h"
 
 namespace convcore {
 namespace {
@@ -16,8 +16,6 @@ namespace {
 constexpr int64_t kFlatChannels = 8;  // up to here kW*C neighbours are the tile's rows
 constexpr int64_t kManyTiles = 32;    // enough to share among threads without splitting the sum
 constexpr int64_t kParts = 8;
-
-int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // A pointwise convolution is one matrix product over all pixels: regroup them into rows of up to 512.
 Conv2dGeometry regroup(Conv2dGeometry g) {

@@ -16,9 +16,10 @@ class FlattenOp : public Op {
   std::vector<TensorSpec> plan(std::span<const TensorSpec> inputs, bool) override {
     check_count(kind(), inputs, 1, 1);
     check_activation(kind(), "x", inputs[0]);
-    int64_t features = 1;
-    for (int i = 1; i < inputs[0].shape.rank(); ++i) features *= inputs[0].shape[i];
-    return {{Shape{inputs[0].shape[0], features}, DType::f32}};
+    Shape sample;
+    for (int i = 1; i < inputs[0].shape.rank(); ++i) sample.push_back(inputs[0].shape[i]);
+    // size() throws when it overflows, which it may in an empty batch.
+    return {{Shape{inputs[0].shape[0], sample.size(kind())}, DType::f32}};
   }
 
   void forward(const OpCall& call) const override {

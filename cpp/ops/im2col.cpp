@@ -16,8 +16,8 @@ std::pair<int64_t, int64_t> inside(int64_t k, int64_t in, int64_t out, int64_t s
   return {std::min(first, out), std::clamp(last, std::min(first, out), out)};
 }
 
-// Calls visit(row of columns, value index in the row, input pixel) for every tap inside the image, in a fixed order;
-// rows [begin, end) of output.
+// Calls visit(row of the band, value index in the row, input pixel) for every tap inside the image of output rows
+// [begin, end), in a fixed order for each input pixel.
 template <class Visit>
 void visit_taps(const Conv2dGeometry& g, int64_t begin, int64_t end, Visit&& visit) {
   for (int64_t kh = 0; kh < g.kernel_h; ++kh)
@@ -28,7 +28,7 @@ void visit_taps(const Conv2dGeometry& g, int64_t begin, int64_t end, Visit&& vis
         for (int64_t ow = w0; ow < w1; ++ow) {
           const int64_t ih = oh * g.stride_h + kh * g.dilation_h - g.pad_top;
           const int64_t iw = ow * g.stride_w + kw * g.dilation_w - g.pad_left;
-          visit(oh * g.out_w + ow, kh * g.kernel_w + kw, ih * g.w + iw);
+          visit((oh - begin) * g.out_w + ow, kh * g.kernel_w + kw, ih * g.w + iw);
         }
     }
 }
@@ -57,14 +57,18 @@ class Im2colOp : public Op {
     const int64_t pixels = g_.h * g_.w, rows = g_.out_h * g_.out_w;
     parallel_for(g_.n, 1, rows * columns.c(), [&](int64_t begin, int64_t end) {
       for (int64_t n = begin; n < end; ++n)
-        image_to_columns(g_, x.f32() + n * pixels * x.pitch, x.pitch, columns.f32() + n * rows * columns.pitch, columns.pitch);
+        image_to_columns(g_, x.f32() + n * pixels * x.pitch, x.pitch, {0, g_.out_h},
+                         columns.f32() + n * rows * columns.pitch, columns.pitch);
     });
   }
   void to_image(const Tensor& columns, const Tensor& x) const {
     const int64_t pixels = g_.h * g_.w, rows = g_.out_h * g_.out_w;
     parallel_for(g_.n, 1, rows * columns.c(), [&](int64_t begin, int64_t end) {
-      for (int64_t n = begin; n < end; ++n)
-        columns_to_image(g_, columns.f32() + n * rows * columns.pitch, columns.pitch, x.f32() + n * pixels * x.pitch, x.pitch);
+      for (int64_t n = begin; n < end; ++n) {
+        float* image = x.f32() + n * pixels * x.pitch;
+        for (int64_t pixel = 0; pixel < pixels; ++pixel) std::fill_n(image + pixel * x.pitch, g_.c, 0.0f);
+        add_columns(g_, columns.f32() + n * rows * columns.pitch, columns.pitch, {0, g_.out_h}, image, x.pitch);
+      }
     });
   }
 
@@ -129,23 +133,30 @@ class Col2im final : public Im2colOp {
 std::unique_ptr<Op> make_im2col(const Attributes& attributes) { return std::make_unique<Im2col>(attributes); }
 std::unique_ptr<Op> make_col2im(const Attributes& attributes) { return std::make_unique<Col2im>(attributes); }
 
-void image_to_columns(const Conv2dGeometry& g, const float* x, int64_t pitch, float* columns, int64_t columns_pitch) {
-  const int64_t channels = g.c_per_group(), taps = g.taps();
-  for (int64_t row = 0; row < g.out_h * g.out_w; ++row) std::fill_n(columns + row * columns_pitch, channels * taps, 0.0f);
-  visit_taps(g, 0, g.out_h, [&](int64_t row, int64_t tap, int64_t pixel) {
-    float* out = columns + row * columns_pitch + tap;
-    const float* in = x + pixel * pitch;
-    for (int64_t c = 0; c < channels; ++c) out[c * taps] = in[c];
+void image_to_columns(const Conv2dGeometry& g, const float* x, int64_t pitch, RowBand band, float* columns,
+                      int64_t columns_pitch) {
+  const int64_t channels = g.c_per_group(), taps = g.taps(), row_floats = g.out_w * columns_pitch;
+  parallel_for(band.end - band.begin, 1, g.out_w * channels * taps, [&](int64_t first, int64_t last) {
+    float* part = columns + first * row_floats;
+    for (int64_t i = 0; i < (last - first) * g.out_w; ++i) std::fill_n(part + i * columns_pitch, channels * taps, 0.0f);
+    visit_taps(g, band.begin + first, band.begin + last, [&](int64_t row, int64_t tap, int64_t pixel) {
+      float* out = part + row * columns_pitch + tap;
+      const float* in = x + pixel * pitch;
+      for (int64_t c = 0; c < channels; ++c) out[c * taps] = in[c];
+    });
   });
 }
 
-void columns_to_image(const Conv2dGeometry& g, const float* columns, int64_t columns_pitch, float* x, int64_t pitch) {
-  const int64_t channels = g.c_per_group(), taps = g.taps();
-  for (int64_t pixel = 0; pixel < g.h * g.w; ++pixel) std::fill_n(x + pixel * pitch, channels, 0.0f);
-  visit_taps(g, 0, g.out_h, [&](int64_t row, int64_t tap, int64_t pixel) {
-    const float* in = columns + row * columns_pitch + tap;
-    float* out = x + pixel * pitch;
-    for (int64_t c = 0; c < channels; ++c) out[c] += in[c * taps];
+void add_columns(const Conv2dGeometry& g, const float* columns, int64_t columns_pitch, RowBand band, float* x,
+                 int64_t pitch) {
+  const int64_t taps = g.taps();
+  // Rows of columns overlap in the image, channels do not.
+  parallel_for(g.c_per_group(), 1, (band.end - band.begin) * g.out_w * taps, [&](int64_t first, int64_t last) {
+    visit_taps(g, band.begin, band.end, [&](int64_t row, int64_t tap, int64_t pixel) {
+      const float* in = columns + row * columns_pitch + tap;
+      float* out = x + pixel * pitch;
+      for (int64_t c = first; c < last; ++c) out[c] += in[c * taps];
+    });
   });
 }
 

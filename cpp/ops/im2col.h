@@ -15,10 +15,15 @@ namespace convcore {
 std::unique_ptr<Op> make_im2col(const Attributes& attributes);
 std::unique_ptr<Op> make_col2im(const Attributes& attributes);
 
-// One image's group of channels -> columns [OH*OW][C/groups * kH * kW], and back (adding up; dx is overwritten).
-// x points at the group's first channel.
-void image_to_columns(const Conv2dGeometry& g, const float* x, int64_t pitch, float* columns, int64_t columns_pitch);
-void columns_to_image(const Conv2dGeometry& g, const float* columns, int64_t columns_pitch, float* x, int64_t pitch);
+// Output rows [begin, end) of one image's group of channels: columns [rows * OW][C/groups * kH * kW] of them, and adding
+// such columns back into the image. x points at the group's first channel.
+struct RowBand {
+  int64_t begin, end;
+};
+void image_to_columns(const Conv2dGeometry& g, const float* x, int64_t pitch, RowBand band, float* columns,
+                      int64_t columns_pitch);
+void add_columns(const Conv2dGeometry& g, const float* columns, int64_t columns_pitch, RowBand band, float* x,
+                 int64_t pitch);
 
 // Convolution by im2col: it serves every geometry.
 std::unique_ptr<ConvMap> im2col_map(const Conv2dGeometry& g, Pass pass);

@@ -1,105 +1,132 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The three passes of a convolution as matrix products, image by image and group by group. With the columns X [L x K],
-// K = C/groups * kH * kW, weights W [O x K] and outputs Y [L x O]:
+// The three passes of a convolution as matrix products, for bands of output rows of each image and group. With the
+// columns X [L x K] of a band, K = C/groups * kH * kW, weights W [O x K] and outputs Y [L x O]:
 #include <algorithm>
 
+#include "base/cpu.h"
 #include "base/memory.h"
 #include "base/parallel.h"
 #include "ops/gemm.h"
 #include "ops/im2col.h"
+#include "ops/tiles.h"
 
 namespace convcore {
 namespace {
 
 struct Sizes {
-  explicit Sizes(const Conv2dGeometry& g)
-      : l(g.out_h * g.out_w), k(g.c_per_group() * g.taps()), o(g.o_per_group()), columns(align_up(l * k * 4)) {}
-  int64_t l, k, o;
+  explicit Sizes(const Conv2dGeometry& g) : k(g.c_per_group() * g.taps()), o(g.o_per_group()) {
+    // The columns of a band are written once and read once: they should not leave the last cache.
+    band = std::clamp<int64_t>(cpu_info().l3 / 2 / 4 / (g.out_w * k), 1, g.out_h);
+    l = band * g.out_w;
+    columns = align_up(l * k * 4);
+  }
+  int64_t k, o, band, l;
   size_t columns;  // bytes
 };
 
-// Y = X W^T + bias
-class Im2colForward final : public ConvMap {
+// What forward and backward-input share: W as the second operand of a product, packed once for all bands.
+class Im2colMap : public ConvMap {
  public:
-  explicit Im2colForward(const Conv2dGeometry& g) : g_(g), s_(g), gemm_(s_.l, s_.o, s_.k) {}
-  size_t packed_bytes() const override { return g_.o * s_.k * 4; }
+  Im2colMap(const Conv2dGeometry& g, const Gemm& gemm) : g_(g), s_(g), gemm_(gemm) {}
+  size_t packed_bytes() const override { return g_.groups * gemm_.packed_bytes(); }
   size_t workspace_bytes() const override { return s_.columns + gemm_.workspace_bytes(); }
-  void pack(const float* weight, std::byte* packed) const override {
-    std::copy_n(weight, g_.o * s_.k, reinterpret_cast<float*>(packed));
+
+ protected:
+  // b: the element strides of W as the product sees it.
+  void pack_groups(const float* weight, int64_t row, int64_t col, std::byte* packed) const {
+    for (int64_t group = 0; group < g_.groups; ++group)
+      gemm_.pack({weight + group * s_.o * s_.k, row, col}, packed + group * gemm_.packed_bytes());
   }
-  void run(const Tensor& x, const std::byte* packed, const float* bias, const Tensor& y,
-           std::byte* workspace) const override {
-    float* columns = reinterpret_cast<float*>(workspace);
-    const float* w = reinterpret_cast<const float*>(packed);
+  // visit(image, group, band)
+  template <class Visit>
+  void for_bands(Visit&& visit) const {
     for (int64_t n = 0; n < g_.n; ++n)
-      for (int64_t group = 0; group < g_.groups; ++group) {
-        image_to_columns(g_, x.f32() + n * g_.h * g_.w * x.pitch + group * g_.c_per_group(), x.pitch, columns, s_.k);
-        float* out = y.f32() + n * s_.l * y.pitch + group * s_.o;
-        if (bias)
-          for (int64_t l = 0; l < s_.l; ++l) std::copy_n(bias + group * s_.o, s_.o, out + l * y.pitch);
-        gemm_.run({columns, s_.k, 1}, {w + group * s_.o * s_.k, 1, s_.k}, out, y.pitch, bias != nullptr,
-                  workspace + s_.columns);
-      }
+      for (int64_t group = 0; group < g_.groups; ++group)
+        for (int64_t row = 0; row < g_.out_h; row += s_.band)
+          visit(n, group, RowBand{row, std::min(row + s_.band, g_.out_h)});
+  }
+  // out[pixel][c] = clamp(out + bias), of one image's group
+  static void finish(const Epilogue& e, float* out, int64_t pixels, int64_t channels, int64_t pitch, int64_t channel0) {
+    if (!e.bias && !e.clamps()) return;
+    for (int64_t p = 0; p < pixels; ++p)
+      for (int64_t c = 0; c < channels; ++c)
+        out[p * pitch + c] = clamp(out[p * pitch + c] + (e.bias ? e.bias[channel0 + c] : 0.0f), e);
   }
 
- private:
   Conv2dGeometry g_;
   Sizes s_;
   Gemm gemm_;
+};
+
+// Y = X W^T + bias
+class Im2colForward final : public Im2colMap {
+ public:
+  explicit Im2colForward(const Conv2dGeometry& g) : Im2colMap(g, Gemm(Sizes(g).l, Sizes(g).o, Sizes(g).k)) {}
+  void pack(const float* weight, std::byte* packed) const override { pack_groups(weight, 1, s_.k, packed); }
+  void run(const Tensor& x, const std::byte* packed, const Epilogue& epilogue, const Tensor& y,
+           std::byte* workspace) const override {
+    float* columns = reinterpret_cast<float*>(workspace);
+    for_bands([&](int64_t n, int64_t group, RowBand band) {
+      const int64_t rows = (band.end - band.begin) * g_.out_w;
+      image_to_columns(g_, x.f32() + n * g_.h * g_.w * x.pitch + group * g_.c_per_group(), x.pitch, band, columns, s_.k);
+      float* out = y.f32() + (n * g_.out_h + band.begin) * g_.out_w * y.pitch + group * s_.o;
+      gemm_.run({columns, s_.k, 1}, packed + group * gemm_.packed_bytes(), out, y.pitch, rows, false,
+                workspace + s_.columns);
+      finish(epilogue, out, rows, s_.o, y.pitch, group * s_.o);
+    });
+  }
 };
 
 // dX = dY W, then added back into the image
-class Im2colBackwardInput final : public ConvMap {
+class Im2colBackwardInput final : public Im2colMap {
  public:
-  explicit Im2colBackwardInput(const Conv2dGeometry& g) : g_(g), s_(g), gemm_(s_.l, s_.k, s_.o) {}
-  size_t packed_bytes() const override { return g_.o * s_.k * 4; }
-  size_t workspace_bytes() const override { return s_.columns + gemm_.workspace_bytes(); }
-  void pack(const float* weight, std::byte* packed) const override {
-    std::copy_n(weight, g_.o * s_.k, reinterpret_cast<float*>(packed));
-  }
-  void run(const Tensor& dy, const std::byte* packed, const float* bias, const Tensor& dx,
+  explicit Im2colBackwardInput(const Conv2dGeometry& g) : Im2colMap(g, Gemm(Sizes(g).l, Sizes(g).k, Sizes(g).o)) {}
+  void pack(const float* weight, std::byte* packed) const override { pack_groups(weight, s_.k, 1, packed); }
+  void run(const Tensor& dy, const std::byte* packed, const Epilogue& epilogue, const Tensor& dx,
            std::byte* workspace) const override {
     float* columns = reinterpret_cast<float*>(workspace);
-    const float* w = reinterpret_cast<const float*>(packed);
-    for (int64_t n = 0; n < g_.n; ++n)
-      for (int64_t group = 0; group < g_.groups; ++group) {
-        gemm_.run({dy.f32() + n * s_.l * dy.pitch + group * s_.o, dy.pitch, 1}, {w + group * s_.o * s_.k, s_.k, 1},
-                  columns, s_.k, false, workspace + s_.columns);
-        float* out = dx.f32() + n * g_.h * g_.w * dx.pitch + group * g_.c_per_group();
-        columns_to_image(g_, columns, s_.k, out, dx.pitch);
-        if (!bias) continue;
-        for (int64_t pixel = 0; pixel < g_.h * g_.w; ++pixel)
-          for (int64_t c = 0; c < g_.c_per_group(); ++c)
-            out[pixel * dx.pitch + c] += bias[group * g_.c_per_group() + c];
-      }
+    for_bands([&](int64_t n, int64_t group, RowBand band) {
+      const int64_t rows = (band.end - band.begin) * g_.out_w, pixels = g_.h * g_.w, channels = g_.c_per_group();
+      gemm_.run({dy.f32() + (n * g_.out_h + band.begin) * g_.out_w * dy.pitch + group * s_.o, dy.pitch, 1},
+                packed + group * gemm_.packed_bytes(), columns, s_.k, rows, false, workspace + s_.columns);
+      float* image = dx.f32() + n * pixels * dx.pitch + group * channels;
+      if (band.begin == 0)
+        for (int64_t p = 0; p < pixels; ++p) std::fill_n(image + p * dx.pitch, channels, 0.0f);
+      add_columns(g_, columns, s_.k, band, image, dx.pitch);
+      if (band.end == g_.out_h) finish(epilogue, image, pixels, channels, dx.pitch, group * channels);
+    });
   }
-
- private:
-  Conv2dGeometry g_;
-  Sizes s_;
-  Gemm gemm_;
 };
 
-// dW = dY^T X, added up over the images
+// dW = dY^T X, added up over bands and images
 class Im2colBackwardWeight final : public ConvReduce {
  public:
-  explicit Im2colBackwardWeight(const Conv2dGeometry& g) : g_(g), s_(g), gemm_(s_.o, s_.k, s_.l) {}
-  size_t workspace_bytes() const override { return s_.columns + gemm_.workspace_bytes(); }
+  explicit Im2colBackwardWeight(const Conv2dGeometry& g) : g_(g), s_(g), gemm_(s_.o, s_.k, s_.l), last_(s_.o, s_.k, g.out_h % s_.band * g.out_w) {}
+  size_t workspace_bytes() const override {
+    return s_.columns + std::max(gemm_.packed_bytes() + gemm_.workspace_bytes(),
+                                 last_.packed_bytes() + last_.workspace_bytes());
+  }
   void run(const Tensor& x, const Tensor& dy, float* dw, std::byte* workspace) const override {
     float* columns = reinterpret_cast<float*>(workspace);
+    std::byte* packed = workspace + s_.columns;
     if (g_.n == 0) std::fill_n(dw, g_.o * s_.k, 0.0f);
     for (int64_t n = 0; n < g_.n; ++n)
-      for (int64_t group = 0; group < g_.groups; ++group) {
-        image_to_columns(g_, x.f32() + n * g_.h * g_.w * x.pitch + group * g_.c_per_group(), x.pitch, columns, s_.k);
-        gemm_.run({dy.f32() + n * s_.l * dy.pitch + group * s_.o, 1, dy.pitch}, {columns, s_.k, 1},
-                  dw + group * s_.o * s_.k, s_.k, n > 0, workspace + s_.columns);
-      }
+      for (int64_t group = 0; group < g_.groups; ++group)
+        for (int64_t row = 0; row < g_.out_h; row += s_.band) {
+          const RowBand band{row, std::min(row + s_.band, g_.out_h)};
+          const Gemm& gemm = band.end - row == s_.band ? gemm_ : last_;
+          image_to_columns(g_, x.f32() + n * g_.h * g_.w * x.pitch + group * g_.c_per_group(), x.pitch, band, columns,
+                           s_.k);
+          gemm.pack({columns, s_.k, 1}, packed);
+          gemm.run({dy.f32() + (n * g_.out_h + row) * g_.out_w * dy.pitch + group * s_.o, 1, dy.pitch}, packed,
+                   dw + group * s_.o * s_.k, s_.k, s_.o, n > 0 || row > 0, packed + gemm.packed_bytes());
+        }
   }
 
  private:
   Conv2dGeometry g_;
   Sizes s_;
-  Gemm gemm_;
+  Gemm gemm_, last_;  // whole bands; the shorter last one
 };
 
 }  // namespace

@@ -8,7 +8,9 @@ namespace {
 
 class Linear final : public ConvolutionOp {
  public:
-  explicit Linear(const Attributes& a) : ConvolutionOp("linear", Pass::forward, "direct") { a.check_known("linear", {}); }
+  explicit Linear(const Attributes& a) : ConvolutionOp("linear", Pass::forward, a, "direct") {
+    a.check_known("linear", {"activation", "batch_norm_eps"});
+  }
 
  private:
   Conv2dGeometry geometry(const Shape& x, const Shape& weight, const Shape& bias, Shape* output) const override {

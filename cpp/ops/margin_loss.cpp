@@ -38,10 +38,13 @@ class MarginLossOp : public Op {
     return {{Shape{}, DType::f32}};
   }
 
+  void check_inputs(const OpCall& call) const override {
+    check_labels(kind(), call.inputs[1], call.inputs[0].c());
+  }
+
   void forward(const OpCall& call) const override {
     const Tensor &s = call.inputs[0], &labels = call.inputs[1];
     const Tensor weight = tensor_at(call.inputs, 2);
-    check_labels(kind(), labels, s.c());
     const auto kernel = table().elementwise.margin.sum;
     const double total = chunks_.sum(call.workspace, 4, [&](int64_t begin, int64_t end) {
       double sum = 0;

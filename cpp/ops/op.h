@@ -60,7 +60,11 @@ class Op {
   virtual bool backward_reads_inputs() const { return true; }
   virtual bool backward_reads_outputs() const { return false; }
 
-  virtual void pack(const OpCall&) const {}            // parameters -> call.packed; only when needs().packed > 0
+  // Throws ValueError for values, not shapes, that cannot be computed with: labels. Called by whoever runs the op, on
+  // his own thread, before forward, and before backward where no forward of the same inputs went before; as early as
+  // he can, so that a refused run changes nothing. From then on to the end of backward these inputs must not change.
+  virtual void check_inputs(const OpCall&) const {}
+  virtual void pack(const OpCall&) const {}  // parameters -> call.packed; only when needs().packed > 0
   virtual void forward(const OpCall& call) const = 0;
   virtual void backward(const OpCall& call) const = 0;
 

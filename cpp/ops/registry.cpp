@@ -2,6 +2,7 @@
 // Every op by name. A new op is a file pair and one line here.
 #include <algorithm>
 
+#include "kernels/table.h"
 #include "ops/activation.h"
 #include "ops/adaptive_pool.h"
 #include "ops/arithmetic.h"
@@ -77,6 +78,7 @@ constexpr Entry kOps[] = {
 std::unique_ptr<Op> make_op(std::string_view kind, const Attributes& attributes) {
   const auto* op = std::find_if(std::begin(kOps), std::end(kOps), [&](const Entry& e) { return e.kind == kind; });
   require(op != std::end(kOps), "make_op", "unknown op '", kind, "'");
+  table();  // a bad CONVCORE_ISA throws, which it must not do later, inside a parallel region
   return op->make(attributes);
 }
 

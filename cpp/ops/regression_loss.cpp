@@ -24,6 +24,7 @@ class RegressionLossOp : public Op {
   explicit RegressionLossOp(const Settings& settings) : settings_(settings) {}
 
   std::string_view kind() const override { return settings_.kind; }
+  // The target is an activation like x, which other layers may compute.
   bool is_dense(int input) const override { return input > 1; }
   OpNeeds needs() const override {
     OpNeeds needs;
@@ -42,7 +43,7 @@ class RegressionLossOp : public Op {
     weighted_ = is_present(inputs, 2);
     if (weighted_) {
       check_dtype(kind(), "pos_weight", inputs[2], DType::f32);
-      const int64_t entries = inputs[2].shape.size();
+      const int64_t entries = inputs[2].shape.size(kind());
       require<ShapeError>(entries == 1 || entries == x[1], kind(), "pos_weight must have 1 or C = ", x[1],
                           " entries, got ", inputs[2].shape);
     }

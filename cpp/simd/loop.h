@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Walks a row of floats in whole vectors and one tail. The body is a generic lambda f(j, part): `part` is Whole or
+// Walks a row of floats in whole vectors and one tail. for_row's body is a generic lambda f(j, part): `part` is Whole or
 // Tail, and load, store and keep do the right thing for either, so that the body is written once.
 #pragma once
 
@@ -26,6 +26,15 @@ CC_INLINE void store(float* p, Vec v, Tail t) { store_n(p, v, t.n); }
 CC_INLINE Vec keep(Vec v, Vec, Whole) { return v; }
 CC_INLINE Vec keep(Vec v, Vec other, Tail t) {
   return if_gt(set1(static_cast<float>(t.n)), load(kLaneNumbers), v, other);
+}
+
+// The same for a count known only here: n lanes, often all of them.
+CC_INLINE Vec load_some(const float* p, int n) { return n == kLanes ? load(p) : load_n(p, n); }
+CC_INLINE void store_some(float* p, Vec v, int n) {
+  if (n == kLanes)
+    store(p, v);
+  else
+    store_n(p, v, n);
 }
 
 template <class Body>

@@ -4,7 +4,7 @@
 // Everything here is static and always inlined, so that no copy compiled for a newer ISA can be picked by the linker.
 //
 // The contract of each width (lanes beyond n are zero on load_n and untouched in memory on store_n; 0 <= n <= kLanes):
-//   kLanes, kRegisters
+//   kLanes
 //   Vec load(const float*)      Vec load_n(const float*, int n)      unaligned
 //   store(float*, Vec)          store_n(float*, Vec, int n)
 //   Vec set1(float)   Vec zero()

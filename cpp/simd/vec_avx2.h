@@ -7,7 +7,7 @@
 namespace convcore::CONVCORE_ISA {
 
 using Vec = __m256;
-constexpr int kLanes = 8, kRegisters = 16;
+constexpr int kLanes = 8;
 
 CC_INLINE __m256i first_lanes(int n) {
   return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));

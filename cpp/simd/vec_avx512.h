@@ -14,7 +14,7 @@
 namespace convcore::CONVCORE_ISA {
 
 using Vec = __m512;
-constexpr int kLanes = 16, kRegisters = 32;
+constexpr int kLanes = 16;
 
 CC_INLINE __mmask16 first_lanes(int n) { return static_cast<__mmask16>((1u << n) - 1u); }
 

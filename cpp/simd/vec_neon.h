@@ -7,7 +7,7 @@
 namespace convcore::CONVCORE_ISA {
 
 using Vec = float32x4_t;
-constexpr int kLanes = 4, kRegisters = 32;
+constexpr int kLanes = 4;
 
 CC_INLINE Vec load(const float* p) { return vld1q_f32(p); }
 CC_INLINE void store(float* p, Vec v) { vst1q_f32(p, v); }

@@ -7,7 +7,7 @@ namespace convcore::CONVCORE_ISA {
 
 typedef float Vec __attribute__((vector_size(16), may_alias));
 typedef int IntVec __attribute__((vector_size(16)));
-constexpr int kLanes = 4, kRegisters = 16;
+constexpr int kLanes = 4;
 
 CC_INLINE Vec load(const float* p) {
   Vec v;

@@ -32,8 +32,8 @@ class OpRunner {
     for (const auto* specs : {&input_specs_, &output_specs_})
       for (const TensorSpec& spec : *specs) {
         double size = 2.0 * static_cast<double>(size_of(spec.dtype));
-        for (int i = 0; i < spec.shape.rank(); ++i)
-          size *= static_cast<double>(spec.shape[i] + (i == 1 ? slack_ : 0));
+        for (int i = 0; i < spec.shape.rank(); ++i)  // a 0 counts as 1: loops may still walk the other dimensions
+          size *= static_cast<double>(std::max<int64_t>(spec.shape[i], 1) + (i == 1 ? slack_ : 0));
         total += size;
       }
     return total;
@@ -60,7 +60,10 @@ class OpRunner {
   }
 
   void pack() { if (op_->needs().packed > 0) op_->pack(call()); }
-  void forward() { op_->forward(call()); }
+  void forward() {
+    op_->check_inputs(call());
+    op_->forward(call());
+  }
   void backward() { op_->backward(call()); }
 
   const Op& op() const { return *op_; }
