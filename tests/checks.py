@@ -49,6 +49,8 @@ def machines() -> Iterator[tuple[str, int]]:
 def _passes(case: Case) -> list[tuple[str, str, list[bool] | None]]:
     """(pass, algorithm, inputs whose gradient is wanted; None: all). Only convolutions have a choice of algorithms."""
     passes: list[tuple[str, str, list[bool] | None]] = [("forward", "", None), ("backward", "", None)]
+    if case.kind == "conv_transpose2d":
+        return passes + [(way, name, None) for way in ("forward", "backward") for name in ("direct", "im2col")]
     if case.kind != "conv2d":
         return passes
     x, weight, bias = case.shapes

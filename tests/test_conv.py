@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -76,3 +78,38 @@ def test_a_batch_is_its_images() -> None:
         for i in range(5):
             single = _core.forward(case.kind, case.attributes, [x[i : i + 1], weight, bias])[0]
             assert_same_bits(single, whole[i : i + 1], f"image {i}, {isa}")
+
+
+@pytest.mark.parametrize(
+    ("kind", "weight", "settings"),
+    [
+        ("conv2d", (8, 4, 3), {"padding": [1, 1, 1, 1]}),
+        ("conv_transpose2d", (4, 2, 3), {"stride": [2, 2], "output_padding": [1, 1]}),
+        ("conv_transpose2d", (4, 2, 3), {"dilation": [3, 1], "output_padding": [2, 0]}),
+    ],
+)
+def test_one_row_stays_one_row(kind: str, weight: tuple[int, ...], settings: dict[str, Any]) -> None:
+    """(N, C, L) has no room for a second row."""
+    with pytest.raises(_core.ShapeError, match=rf"^{kind}: .*height"):
+        _core.forward(kind, settings, [np.ones((2, 4, 9), np.float32), np.ones(weight, np.float32)])
+
+
+@pytest.mark.parametrize(
+    ("x", "weight", "settings"),
+    [
+        ((1, 4, 4, 4), (1, 4, 2, 2), {"dilation": [2**31 - 4] * 2, "padding": [2**30] * 4}),
+        ((1, 4, 4, 4), (1, 4, 2, 2), {"dilation": [40000] * 2, "padding": [20000] * 4}),
+        ((1, 1, 8, 8), (1, 1, 3, 3), {"stride": [20000] * 2, "padding": [20000] * 4}),
+        ((1, 4, 300, 300), (4, 4, 1, 1), {"stride": [300] * 2}),
+    ],
+)
+def test_absurd_geometry(x: tuple[int, ...], weight: tuple[int, ...], settings: dict[str, Any]) -> None:
+    """A small result, or a clear error, however far settings reach; and not by way of gigabytes."""
+    inputs = [np.ones(x, np.float32), np.ones(weight, np.float32)]
+    try:
+        y = _core.forward("conv2d", settings, inputs)[0]
+    except _core.ShapeError as error:
+        assert str(error).startswith("conv2d: ")
+        return
+    gradients = _core.backward("conv2d", settings, inputs, [np.ones_like(y)], [True, True])
+    assert [g is not None and g.shape for g in gradients] == [x, weight]

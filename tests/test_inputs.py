@@ -5,10 +5,11 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+import convcore as cc
 from case import Case
 from cases import conv
 from checks import EPS, assert_same_bits, machines
-from convcore import _core
+from convcore import _core, nn, optim
 from convcore import functional as F
 from reference import OPS, Array
 
@@ -286,6 +287,85 @@ def test_large_values_do_not_overflow_on_the_way() -> None:
     for _ in machines():
         assert (_core.forward("adaptive_avg_pool2d", {"output_size": [4, 4]}, [x])[0] == np.float32(1e38)).all()
         assert (_core.forward("max_pool2d", {"kernel_size": [2, 2]}, [x])[0] == np.float32(1e38)).all()
+
+
+# --- labels ------------------------------------------------------------------------------------------------------
+
+LOSSES = ["cross_entropy", "hinge_loss", "multi_margin_loss"]
+
+
+@pytest.mark.parametrize("kind", LOSSES)
+def test_bad_labels_are_refused_forward_and_backward(kind: str) -> None:
+    scores = np.zeros((4, 3), np.float32)
+    for bad in (3, -1, 2**40):
+        labels = np.array([0, 1, bad, 2])
+        error = f"^{kind}: label {bad} at index 2 is outside \\[0, 3\\)$"
+        with pytest.raises(ValueError, match=error):
+            _core.forward(kind, {}, [scores, labels])
+        with pytest.raises(ValueError, match=error):
+            _core.backward(kind, {}, [scores, labels], [np.float32(1)], [True, False])
+
+
+# What happens in the other thread cannot be timed; without copies, most runs of this end in a crash.
+LABELS_CHANGE = """
+import threading
+import numpy as np
+import convcore as cc
+from convcore import _core, nn, optim
+scores = np.zeros((1 << 16, 4), np.float32)
+labels = np.zeros(1 << 16, np.int64)
+trainer = cc.Trainer(nn.Sequential(nn.Linear(4, 4)), nn.CrossEntropyLoss(), optim.SGD(lr=0.1))
+stop = threading.Event()
+def change():
+    while not stop.is_set():
+        labels.fill(1 << 40)
+        labels.fill(1)
+thread = threading.Thread(target=change)
+thread.start()
+try:
+    for _ in range(60):
+        try:
+            CALL
+        except ValueError as error:
+            assert "is outside [0, 4)" in str(error), error
+finally:
+    stop.set()
+    thread.join()
+print("ok")
+"""
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        *(f"_core.backward('{kind}', {{}}, [scores, labels], [np.float32(1)], [True, False])" for kind in LOSSES),
+        "trainer.step(scores, labels)",
+    ],
+)
+def test_labels_that_change_during_the_call(python: Callable[..., str], call: str) -> None:
+    assert python(LABELS_CHANGE.replace("CALL", call)) == "ok"
+
+
+@pytest.mark.parametrize("loss", [nn.CrossEntropyLoss(), nn.HingeLoss(), nn.MultiMarginLoss()])
+def test_a_refused_step_changes_nothing(loss: nn.Module) -> None:
+    model = nn.Sequential(nn.Conv2d(6, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4 * 7 * 6, 3))
+    trainer = cc.Trainer(model, loss, optim.SGD(lr=0.1, momentum=0.9))
+    trainer.step(X, np.array([0, 1]))
+    before = {name: value.copy() for name, value in model.state_dict().items()}
+    for _ in range(2):
+        with pytest.raises(ValueError, match=r"label 3 at index 1 is outside \[0, 3\)"):
+            trainer.step(X, np.array([0, 3]))
+        for name, value in model.state_dict().items():
+            np.testing.assert_array_equal(value, before[name], name)
+
+
+def test_sizes_beyond_memory_name_the_op() -> None:
+    huge = np.lib.stride_tricks.as_strided(np.zeros(1, np.uint8), (2**31, 2**30), (0, 0))
+    wide = np.zeros((1, 1), np.float32)
+    with pytest.raises(cc.ShapeError, match=r"^relu: .*overflows"):
+        _core.forward("relu", {}, [huge])
+    with pytest.raises(cc.ShapeError, match=r"^add: .*overflows"):
+        _core.forward("add", {}, [np.broadcast_to(wide, (2**40, 1)), np.broadcast_to(wide, (1, 2**40))])
 
 
 # --- empty and tiny ----------------------------------------------------------------------------------------------

@@ -43,6 +43,13 @@ def test_an_unknown_or_missing_isa_is_a_clear_error(python: Python, name: str) -
     assert name in error
 
 
+def test_a_bad_isa_is_an_error_where_threads_would_first_need_it(python: Python) -> None:
+    code = "import numpy as np, convcore as cc\nfrom convcore import functional as F\ncc.set_num_threads(2)\n"
+    for call in ("F.relu(np.ones((64, 16, 32, 32)))", "F.max_pool2d(np.ones((64, 16, 32, 32)), 2)"):
+        error = python(code + call, fails=True, CONVCORE_ISA="sse9").strip().splitlines()[-1]
+        assert error.startswith("ValueError: CONVCORE_ISA: ")
+
+
 def test_an_empty_variable_is_no_variable(python: Python) -> None:
     assert python(SHOW, CONVCORE_ISA="") == _core.available_isas()[-1]
 

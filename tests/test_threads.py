@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -45,10 +45,15 @@ def test_impossible_numbers_of_threads(threads: int) -> None:
         cc.set_num_threads(threads)
 
 
-@pytest.mark.parametrize("threads", ["two", None, 1.5])
+@pytest.mark.parametrize("threads", ["two", None, 2.0])
 def test_threads_that_are_no_number(threads: Any) -> None:
-    with pytest.raises(TypeError, match="set_num_threads"):
+    with pytest.raises(TypeError, match=f"^set_num_threads: threads must be an int, got {type(threads).__name__}$"):
         cc.set_num_threads(threads)
+
+
+def test_numpys_integers_are_numbers_of_threads() -> None:
+    cc.set_num_threads(cast("int", np.int64(2)))
+    assert cc.get_num_threads() == 2
 
 
 def test_the_environment(python: Python) -> None:
@@ -131,6 +136,64 @@ finally:
 print("ok")
 """
     assert python(FORK + code) == "ok"
+
+
+# A child whose call neither returns nor raises is killed by its alarm, which fails the test.
+FORK_WHILE = """
+import signal, threading
+from convcore import nn, optim
+model = nn.Sequential(nn.Conv2d(16, 24, 3), nn.ReLU(), nn.Flatten(), nn.Linear(24 * 22 * 22, 10))
+labels = np.arange(4) % 10
+program = cc.compile(model, (4, 16, 24, 24))
+trainer = cc.Trainer(model, nn.CrossEntropyLoss(), optim.SGD(lr=0.0))
+trainer.step(x, labels)
+expected = model(x)
+def call_in_child(call, forks):
+    refused = 0
+    stop, started = threading.Event(), threading.Event()
+    def busy():
+        while not stop.is_set():
+            call()
+            started.set()
+    thread = threading.Thread(target=busy)
+    thread.start()
+    try:
+        started.wait()
+        for _ in range(forks):
+            pid = os.fork()
+            if pid == 0:
+                signal.alarm(20)
+                try:
+                    call()
+                except ValueError as error:
+                    os._exit(1 if "when the process forked" in str(error) else 2)
+                os._exit(0)
+            code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+            assert code in (0, 1), code
+            refused += code
+    finally:
+        stop.set()
+        thread.join()
+    return refused
+"""
+
+
+@pytest.mark.parametrize("call", ["program(x)", "trainer.step(x, labels)"])
+def test_fork_while_a_program_runs_in_another_thread(python: Python, call: str) -> None:
+    code = f"call_in_child(lambda: {call}, 20)\nassert np.allclose(program(x), expected, atol=1e-4)\nprint('ok')"
+    assert python(FORK + FORK_WHILE + code) == "ok"
+
+
+def test_fork_while_a_model_predicts_in_another_thread(python: Python) -> None:
+    """Models compile anew in the child, so they always work there."""
+    code = "print(call_in_child(lambda: np.testing.assert_allclose(model(x), expected, atol=1e-4), 20))"
+    assert python(FORK + FORK_WHILE + code) == "0"
+
+
+def test_fork_while_big_results_come_and_go(python: Python) -> None:
+    """Their memory comes from a pool with a lock of its own."""
+    code = "big = np.ones((1, 64, 32, 32), np.float32)\nprint(call_in_child(lambda: F.relu(big), 20))"
+    assert python(FORK + FORK_WHILE + code) == "0"
 
 
 def test_many_python_threads_at_once() -> None:

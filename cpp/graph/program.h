@@ -12,6 +12,7 @@
 #include "base/memory.h"
 #include "graph/fuse.h"
 #include "graph/graph.h"
+#include "graph/graph.h"
 #include "graph/optimizer.h"
 
 namespace convcore {

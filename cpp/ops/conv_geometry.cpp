@@ -68,6 +68,12 @@ void check_volumes(std::string_view op, const Conv2dGeometry& g) {
   check("the columns of an image", {g.out_h, g.out_w, g.c_per_group(), g.kernel_h, g.kernel_w});
 }
 
+// (N, C, L) has H = 1, and must keep it: height settings of rank-3 inputs do nothing.
+void check_one_row(std::string_view op, const Shape& x, int64_t out_h) {
+  require<ShapeError>(x.rank() == 4 || out_h == 1, op, "of (N, C, L) must leave the height at 1, got ", out_h,
+                      " (x: ", x, "): padding, stride and output_padding of the height must be 0, 1 and 0");
+}
+
 int64_t height(const Shape& s) { return s.rank() == 4 ? s[2] : 1; }
 int64_t width(const Shape& s) { return s[s.rank() - 1]; }
 
@@ -137,6 +143,7 @@ Conv2dGeometry conv2d_geometry(std::string_view op, const ConvSettings& s, const
   }
   g.out_h = output_extent(op, "height", g.h, g.pad_top, g.pad_bottom, extent_h, g.stride_h);
   g.out_w = output_extent(op, "width", g.w, g.pad_left, g.pad_right, extent_w, g.stride_w);
+  check_one_row(op, x, g.out_h);
   check_volumes(op, g);
   return g;
 }
@@ -171,6 +178,7 @@ Conv2dGeometry conv_transpose2d_geometry(std::string_view op, const ConvSettings
   };
   g.h = extent(0, g.out_h, g.kernel_h, g.pad_top, g.pad_bottom);
   g.w = extent(1, g.out_w, g.kernel_w, g.pad_left, g.pad_right);
+  check_one_row(op, x, g.h);
   check_volumes(op, g);
   return g;
 }

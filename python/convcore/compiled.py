@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import threading
+import os
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
+from weakref import WeakSet
 
 import numpy as np
 
-from ._core import Program
+from ._core import Program, get_num_threads
+from .locks import new_lock
 from .nn.module import Module, latest_edit, newest_edit
 from .parameter import Variable, clock
 from .symbol import Array, Symbol, Tracer
@@ -193,9 +195,10 @@ class ProgramCache:
     def __init__(self, model: Module) -> None:
         self._model = model
         self._programs: OrderedDict[Any, CompiledProgram] = OrderedDict()
-        self._lock = threading.Lock()
+        self._lock = new_lock()
         self._seen = latest_edit()
         self._edit = newest_edit(model)
+        _caches.add(self)
 
     def __call__(self, inputs: tuple[Any, ...]) -> Any:
         if not inputs:
@@ -204,7 +207,8 @@ class ProgramCache:
         return self._program(arrays)(*arrays)
 
     def _program(self, arrays: list[Array]) -> CompiledProgram:
-        key = tuple([(x.shape, x.dtype.num == _UINT8) for x in arrays])
+        # Programs are planned for a number of threads.
+        key = (get_num_threads(), *[(x.shape, x.dtype.num == _UINT8) for x in arrays])
         with self._lock:
             if self._seen != latest_edit():
                 self._forget_if_edited()
@@ -226,3 +230,19 @@ class ProgramCache:
         if edit != self._edit:
             self._edit = edit
             self._programs.clear()
+
+    def forget(self) -> None:
+        """Programs are compiled anew when they are next asked for."""
+        self._programs.clear()
+
+
+_caches: WeakSet[ProgramCache] = WeakSet()
+
+
+def _forget_all() -> None:
+    """In a forked child: one of the parent's threads may have been running any of these programs."""
+    for cache in _caches:
+        cache.forget()
+
+
+os.register_at_fork(after_in_child=_forget_all)

@@ -6,18 +6,19 @@ what they derived from it (packed weights).
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from .locks import new_lock
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from numpy.typing import ArrayLike, DTypeLike
 
-_lock = threading.Lock()
+_lock = new_lock()
 
 
 class Clock:

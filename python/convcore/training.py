@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from ._core import get_num_threads
 from .compiled import Spec, Traced, spec_of, trace
 from .parameter import Parameter, Variable, clock
 from .symbol import Array, Symbol
@@ -46,7 +47,7 @@ class BatchPrograms:
         target = np.asarray(y)
         specs = [spec_of(a) for a in arrays]
         target_spec = (target.shape, self._target_dtype(target))
-        key = (*specs, target_spec)
+        key = (get_num_threads(), *specs, target_spec)  # programs are planned for a number of threads
         traced = self._programs.get(key)
         if traced is None:
             traced = self._build(specs, target_spec)

@@ -98,7 +98,8 @@ std::vector<std::vector<float>> train(int threads, int steps, float* last_loss) 
   Optimizer sgd("sgd", {{"momentum", 0.9}}, net.sizes);
   for (int s = 0; s < steps; ++s) {
     *last_loss = net.forward_backward(static_cast<uint64_t>(s));
-    sgd.update(net.pointers, net.gradients.data(), net.offsets, 0.05f);
+    const float* gradients = net.gradients.data();
+    sgd.update(net.pointers, gradients, net.offsets, 0.05f);
   }
   set_num_threads(before);
   return net.parameters;
@@ -246,6 +247,47 @@ TEST_CASE("memory is known before the first run") {
   CHECK(t.gradients >= 4 * floats);
   CHECK(i.gradients == 0);
   CHECK(i.arena < t.arena);
+}
+
+TEST_CASE("labels out of range are refused before anything is computed") {
+  Bound net(residual_graph(true));
+  net.forward_backward();
+  const std::vector<float> logits = net.logits, gradients = net.gradients;
+  net.parameters[0][0] += 1;
+  net.labels[3] = kClasses;
+  CHECK_THROWS_WITH_AS(net.forward_backward(), "cross_entropy: label 5 at index 3 is outside [0, 5)", ValueError);
+  CHECK(net.logits == logits);
+  CHECK(net.gradients == gradients);
+  net.labels[3] = 0;
+  net.forward_backward();
+  CHECK(net.logits != logits);
+}
+
+// Positions of maxima are integers that a node computes: nobody can check them when the run starts.
+TEST_CASE("labels that a node computes are checked when they are there") {
+  Graph g;
+  const int x = g.add_input("x", {{2, 1, 4}}), scores = g.add_input("scores", {{2, 3, 1, 2}});
+  const int places = g.add_node("max_pool2d_indices", "", {{"kernel_size", Ints{1, 2}}}, {x});
+  g.set_outputs({g.add_node("hinge_loss", "", {}, {scores, places})});
+  Program program(g);
+  float values[8] = {0, 0, 1, 0, 0, 0, 1, 0}, given[12] = {}, loss = 0;
+  const std::vector<Tensor> inputs{{values, {2, 1, 4}, DType::f32, 1}, {given, {2, 3, 1, 2}, DType::f32, 3}};
+  const std::vector<Tensor> outputs{{&loss, {}, DType::f32, 1}};
+  program.run(inputs, outputs);
+  CHECK(loss == doctest::Approx(2));
+  values[3] = 2;
+  CHECK_THROWS_WITH_AS(program.run(inputs, outputs), "hinge_loss: label 3 at index 1 is outside [0, 3)", ValueError);
+}
+
+TEST_CASE("an input that is read as dense memory must be packed") {
+  Graph g;
+  const int image = g.add_input("image", {{2, 3, 4, 4}}), weight = g.add_input("weight", {{5, 3}});
+  const int pooled = g.add_node("adaptive_avg_pool2d", "", {{"output_size", Ints{1, 1}}}, {image});
+  g.set_outputs({g.add_node("linear", "", {}, {g.add_node("flatten", "", {}, {pooled}), weight, -1})});
+  const Program program(g);
+  CHECK_FALSE(program.input_must_be_packed(0));
+  CHECK(program.input_must_be_packed(1));
+  CHECK_THROWS_AS(program.input_must_be_packed(2), ValueError);
 }
 
 TEST_CASE("errors name the layer") {

@@ -21,7 +21,7 @@
 namespace convcore {
 namespace {
 
-constexpr int kTriesPerKind = 1500;
+constexpr int kTriesPerKind = 4000;
 constexpr int64_t kFlopsToRun = 1 << 20;
 constexpr double kBytesToRun = 1 << 18;
 
@@ -219,6 +219,25 @@ TEST_CASE("ops know their own names") {
   }
   CHECK(seen.count("conv2d") == 1);
   CHECK_THROWS_AS(make_op("no_such_op", {}), ValueError);
+}
+
+TEST_CASE("sizes that overflow name the op, in empty batches too") {
+  constexpr int64_t kHalf = int64_t{1} << 62;
+  const auto error_of = [](const std::string& kind, const std::vector<Shape>& shapes) -> std::string {
+    std::vector<TensorSpec> specs;
+    for (const Shape& shape : shapes) specs.push_back({shape});
+    try {
+      make_op(kind, {})->plan(specs, false);
+      return "";
+    } catch (const ShapeError& e) {
+      return e.what();
+    }
+  };
+  CHECK(error_of("flatten", {{0, kHalf, 2, 2}}).rfind("flatten: ", 0) == 0);
+  CHECK(error_of("concat", {{0, kHalf}, {0, kHalf}}).rfind("concat: ", 0) == 0);
+  CHECK(error_of("concat", {{1, kHalf / 8}, {1, kHalf / 8}, {1, kHalf / 8}}).rfind("concat: ", 0) == 0);
+  CHECK(error_of("add", {{int64_t{1} << 40, 1}, {1, int64_t{1} << 40}}).rfind("add: ", 0) == 0);
+  CHECK(error_of("bce_with_logits", {{1, 2}, {1, 2}, {kHalf, 2}}).rfind("bce_with_logits: ", 0) == 0);
 }
 
 TEST_CASE("absurd attributes and shapes give convcore's errors, never a crash") {

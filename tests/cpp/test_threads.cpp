@@ -2,13 +2,18 @@
 #include "base/threads.h"
 
 #include <doctest/doctest.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <filesystem>
 #include <fstream>
+#include <mutex>
 #include <string>
+#include <thread>
 
 #include "base/error.h"
+#include "base/lock.h"
 #include "base/parallel.h"
 
 namespace convcore {
@@ -33,6 +38,28 @@ class FakeCgroups {
  private:
   fs::path root_;
 };
+
+// What body() says in a forked child, which is killed if it hangs.
+template <class Body>
+bool child_says(Body&& body) {
+  const pid_t pid = fork();
+  if (pid == 0) {
+    alarm(20);
+    _exit(body() ? 0 : 1);
+  }
+  int status = -1;
+  waitpid(pid, &status, 0);
+  return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+bool lock_throws(ForkMutex& mutex) {
+  try {
+    const std::lock_guard lock(mutex);
+    return false;
+  } catch (const ValueError& e) {
+    return std::string(e.what()) == "held: at the fork";
+  }
+}
 
 }  // namespace
 
@@ -98,6 +125,47 @@ TEST_CASE("parallel_for covers its range once, in multiples of the grain") {
     }
   }
   set_num_threads(before);
+}
+
+TEST_CASE("a ForkMutex lets one thread in at a time") {
+  ForkMutex mutex("unused");
+  int64_t count = 0;
+  const auto work = [&] {
+    for (int i = 0; i < 20000; ++i) {
+      const std::lock_guard lock(mutex);
+      ++count;
+    }
+  };
+  std::thread first(work), second(work), third(work);
+  first.join();
+  second.join();
+  third.join();
+  CHECK(count == 60000);
+}
+
+TEST_CASE("a ForkMutex held by a lost thread throws in the child, or is taken over") {
+  ForkMutex held("held: at the fork"), inherited("unused"), open("unused");
+  std::atomic<int> stage{0};
+  std::thread holder([&] {
+    const std::lock_guard lock(held), other(inherited);
+    stage = 1;
+    stage.notify_one();
+    stage.wait(1);
+  });
+  stage.wait(0);
+  CHECK(child_says([&] {
+    const bool refused = lock_throws(held) && lock_throws(held);
+    const bool taken = inherited.take_over();
+    inherited.unlock();
+    const bool usual = !inherited.take_over() && !open.take_over();
+    inherited.unlock();
+    open.unlock();
+    return refused && taken && usual && child_says([&] { return lock_throws(held) && !open.take_over(); });
+  }));
+  stage = 2;
+  stage.notify_one();
+  holder.join();
+  CHECK_FALSE(lock_throws(held));
 }
 
 TEST_CASE("FlushDenormals flushes while it lives") {

@@ -119,7 +119,9 @@ def conv1d_backward(
     return _backward("conv2d", attributes, grad_output, x, weight, 0, output_mask)
 
 
-def _conv_transpose2d(stride: Any, padding: Any, output_padding: Any, groups: Any, dilation: Any) -> dict[str, Any]:
+def _conv_transpose2d(
+    stride: Any, padding: Any, output_padding: Any, groups: Any, dilation: Any, algorithm: Any
+) -> dict[str, Any]:
     op = "conv_transpose2d"
     return {
         "stride": pair(op, "stride", stride),
@@ -127,6 +129,7 @@ def _conv_transpose2d(stride: Any, padding: Any, output_padding: Any, groups: An
         "output_padding": pair(op, "output_padding", output_padding),
         "dilation": pair(op, "dilation", dilation),
         "groups": integer(op, "groups", groups),
+        "algorithm": algorithm,
     }
 
 
@@ -139,14 +142,17 @@ def conv_transpose2d(
     output_padding: IntOrPair = 0,
     groups: int = 1,
     dilation: IntOrPair = 1,
+    *,
+    algorithm: str = "auto",
 ) -> T:
     """The transpose of `conv2d` as a linear map (its gradient for x), often called deconvolution.
 
     x: (N, C, H, W); weight: (C, O/groups, kH, kW); bias: (O,) or None. Returns (N, O, H', W'), where
     H' = (H-1)*stride - top - bottom + dilation*(kH-1) + output_padding + 1.
-    padding: int | (h, w) | ((top, bottom), (left, right)). Source: torch.nn.functional.conv_transpose2d.
+    padding: int | (h, w) | ((top, bottom), (left, right)). algorithm: "auto", "direct" or "im2col".
+    Source: torch.nn.functional.conv_transpose2d.
     """
-    attributes = _conv_transpose2d(stride, padding, output_padding, groups, dilation)
+    attributes = _conv_transpose2d(stride, padding, output_padding, groups, dilation, algorithm)
     return apply("conv_transpose2d", attributes, x, weight, bias)
 
 
@@ -161,9 +167,10 @@ def conv_transpose2d_backward(
     dilation: IntOrPair = 1,
     *,
     output_mask: Sequence[bool] = (True, True, True),
+    algorithm: str = "auto",
 ) -> Gradients:
     """The gradients (dx, dweight, dbias) of `conv_transpose2d`; None where output_mask says False."""
-    attributes = _conv_transpose2d(stride, padding, output_padding, groups, dilation)
+    attributes = _conv_transpose2d(stride, padding, output_padding, groups, dilation, algorithm)
     return _backward("conv_transpose2d", attributes, grad_output, x, weight, 1, output_mask)
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from ..locks import new_lock
 from ..parameter import Buffer, Parameter, Variable, clock
 from ..symbol import Symbol
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..summary import Summary
     from ..symbol import Array
 
-_lock = threading.Lock()
+_lock = new_lock()
 _latest_edit = 0
 
 

@@ -1,0 +1,336 @@
+"""Fusion: what an inference program computes in one pass is what the layers compute one by one."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import convcore as cc
+from convcore import _core, nn, optim
+from convcore import functional as F
+from networks import Network, assert_near
+from reference import Array
+
+Layers = Callable[[], nn.Sequential]
+
+
+def image(*shape: int, seed: int = 0) -> Array:
+    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+
+
+def shake(model: nn.Module) -> None:
+    """Gives every parameter and statistic values of its own; running variances stay positive."""
+    rng = np.random.default_rng(1)
+    state = {name: rng.standard_normal(v.shape).astype(np.float32) for name, v in model.state_dict().items()}
+    model.load_state_dict({name: np.abs(v) + 0.1 if name.endswith("running_var") else v for name, v in state.items()})
+
+
+def one_by_one(model: nn.Sequential, x: Array) -> Array:
+    """Each layer a program of its own: nothing there to fuse."""
+    for layer in model:
+        x = layer(x)
+    return x
+
+
+def fused(program: cc.CompiledProgram) -> list[str]:
+    return [step["name"] for step in program.steps if step["algorithm"] == "fused"]
+
+
+def assert_close(got: Array, expected: Array) -> None:
+    np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
+
+
+PATTERNS: dict[str, tuple[Layers, tuple[int, ...], str]] = {
+    "relu": (lambda: nn.Sequential(nn.Conv2d(3, 20, 3, padding=1), nn.ReLU()), (2, 3, 9, 7), "1"),
+    "relu6": (lambda: nn.Sequential(nn.Conv2d(3, 5, 3, bias=False), nn.ReLU6()), (2, 3, 9, 7), "1"),
+    "norm": (lambda: nn.Sequential(nn.Conv2d(3, 17, 3, stride=2), nn.BatchNorm2d(17)), (2, 3, 9, 7), "1"),
+    "norm relu": (
+        lambda: nn.Sequential(nn.Conv2d(4, 20, (1, 3), bias=False), nn.BatchNorm2d(20, eps=0.1), nn.ReLU()),
+        (2, 4, 6, 9),
+        "1 2",
+    ),
+    "no affine": (lambda: nn.Sequential(nn.Conv2d(4, 6, 1), nn.BatchNorm2d(6, affine=False)), (2, 4, 5, 5), "1"),
+    "groups": (
+        lambda: nn.Sequential(nn.Conv2d(6, 9, 3, groups=3), nn.BatchNorm2d(9), nn.ReLU6()), (2, 6, 7, 7), "1 2"
+    ),
+    "depthwise": (
+        lambda: nn.Sequential(nn.Conv2d(6, 6, 3, groups=6, padding=1), nn.BatchNorm2d(6), nn.ReLU()),
+        (2, 6, 7, 7),
+        "1 2",
+    ),
+    "conv1d": (lambda: nn.Sequential(nn.Conv1d(3, 5, 3), nn.BatchNorm1d(5), nn.ReLU()), (2, 3, 9), "1 2"),
+    "transposed": (
+        lambda: nn.Sequential(nn.ConvTranspose2d(6, 4, 3, stride=2), nn.BatchNorm2d(4), nn.ReLU()),
+        (2, 6, 5, 5),
+        "1 2",
+    ),
+    "transposed, groups": (
+        lambda: nn.Sequential(nn.ConvTranspose2d(6, 15, 3, groups=3, bias=False), nn.BatchNorm2d(15)),
+        (2, 6, 5, 5),
+        "1",
+    ),
+    "linear": (lambda: nn.Sequential(nn.Linear(7, 19), nn.BatchNorm1d(19), nn.ReLU()), (3, 7), "1 2"),
+    "two in a row": (
+        lambda: nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 4, 3), nn.BatchNorm2d(4)),
+        (1, 3, 8, 8),
+        "1 3",
+    ),
+    "one activation only": (lambda: nn.Sequential(nn.Linear(7, 4), nn.ReLU(), nn.ReLU6()), (3, 7), "1"),
+    "one norm only": (
+        lambda: nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.BatchNorm2d(4), nn.ReLU()), (1, 3, 4, 4), "1"
+    ),
+    "norm behind relu": (
+        lambda: nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU(), nn.BatchNorm2d(4)), (1, 3, 4, 4), "1"
+    ),
+    "another activation": (lambda: nn.Sequential(nn.Conv2d(3, 4, 1), nn.LeakyReLU(0.1)), (1, 3, 4, 4), ""),
+    "no convolution": (lambda: nn.Sequential(nn.MaxPool2d(2), nn.BatchNorm2d(3), nn.ReLU()), (1, 3, 4, 4), ""),
+    "empty batch": (lambda: nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.ReLU()), (0, 3, 4, 4), "1 2"),
+}
+
+
+@pytest.mark.parametrize("isa", _core.available_isas())
+@pytest.mark.parametrize("name", PATTERNS)
+def test_patterns(name: str, isa: str) -> None:
+    _core.force_isa(isa)
+    layers, shape, names = PATTERNS[name]
+    model = layers()
+    shake(model)
+    program = cc.compile(model, shape)
+    assert isinstance(program, cc.CompiledProgram)
+    assert fused(program) == names.split()
+    x = image(*shape)
+    expected = one_by_one(model, x)
+    if expected.size:
+        assert_close(program(x), expected)
+        assert_close(program(x), expected)  # packed weights are kept
+    else:
+        assert program(x).shape == expected.shape
+
+
+@pytest.mark.parametrize("algorithm", ["direct", "im2col"])
+@pytest.mark.parametrize("transposed", [False, True])
+def test_every_algorithm_clamps_and_folds(algorithm: str, transposed: bool) -> None:
+    """Below 0 and above 6 are cut, on channels beyond a whole tile too."""
+    kind = "conv_transpose2d" if transposed else "conv2d"
+    x, rng = image(2, 6, 8, 8), np.random.default_rng(2)
+    weight = 3 * rng.standard_normal((6, 9, 3, 3) if transposed else (18, 3, 3, 3)).astype(np.float32)
+    bias, gamma, beta, mean = rng.standard_normal((4, 18)).astype(np.float32)
+    variance = rng.uniform(0.5, 2, 18).astype(np.float32)
+    attributes: dict[str, Any] = {"groups": 2, "padding": [1, 1, 1, 1], "algorithm": algorithm}
+    (y,) = _core.forward(kind, attributes, [x, weight, bias])
+    (y,) = _core.forward("batch_norm", {"eps": 0.01}, [y, gamma, beta, mean, variance])
+    for activation in ("none", "relu", "relu6"):
+        expected = y if activation == "none" else _core.forward(activation, {}, [y])[0]
+        both = {**attributes, "activation": activation, "batch_norm_eps": 0.01}
+        (got,) = _core.forward(kind, both, [x, weight, bias, gamma, beta, mean, variance])
+        assert_close(got, expected)
+
+
+class Block(nn.Module):
+    """out: which of its values forward returns, beside the last."""
+
+    def __init__(self, out: str = "") -> None:
+        self.conv = nn.Conv2d(4, 4, 3, padding=1)
+        self.norm = nn.BatchNorm2d(4)
+        self.relu = nn.ReLU()
+        self.out = out
+
+    def forward(self, x: Any) -> Any:
+        y = self.conv(x)
+        z = self.norm(y)
+        last = self.relu(z)
+        return (last, {"conv": y, "norm": z}[self.out]) if self.out else last
+
+
+@pytest.mark.parametrize(("out", "names"), [("conv", []), ("norm", ["norm"]), ("", ["norm", "relu"])])
+def test_outputs_are_kept(out: str, names: list[str]) -> None:
+    model = Block(out)
+    shake(model)
+    program = cc.compile(model, (1, 4, 6, 6))
+    assert isinstance(program, cc.CompiledProgram)
+    assert fused(program) == names
+    x = image(1, 4, 6, 6)
+    y = model.conv(x)
+    z = model.norm(y)
+    results = program(x) if out else (program(x),)
+    assert_close(results[0], model.relu(z))
+    if out:
+        assert_close(results[1], {"conv": y, "norm": z}[out])
+
+
+class Residual(Block):
+    def forward(self, x: Any) -> Any:
+        y = self.conv(x)
+        return self.relu(self.norm(y) + y)
+
+
+def test_other_readers_forbid_it() -> None:
+    model = Residual()
+    shake(model)
+    program = cc.compile(model, (1, 4, 6, 6))
+    assert isinstance(program, cc.CompiledProgram)
+    assert fused(program) == []
+    x = image(1, 4, 6, 6)
+    y = model.conv(x)
+    assert_close(program(x), np.maximum(model.norm(y) + y, 0))
+
+
+class Shared(nn.Module):
+    """One convolution, used twice; behind each its own norm."""
+
+    def __init__(self) -> None:
+        self.conv = nn.Conv2d(4, 4, 3, padding=1)
+        self.first, self.second = nn.BatchNorm2d(4), nn.BatchNorm2d(4)
+
+    def forward(self, x: Any) -> Any:
+        a, b = self.conv(x), self.conv(F.relu(x))  # a's reader comes after b
+        return F.relu(self.first(a)) + self.second(b)
+
+
+def test_shared_weights_are_scaled_apart() -> None:
+    model = Shared()
+    shake(model)
+    kept = np.array(model.conv.weight.data)
+    program = cc.compile(model, (1, 4, 6, 6))
+    assert isinstance(program, cc.CompiledProgram)
+    assert fused(program) == ["first", "relu_2", "second"]
+    x = image(1, 4, 6, 6)
+    expected = np.maximum(model.first(model.conv(x)), 0) + model.second(model.conv(np.maximum(x, 0)))
+    assert_close(program(x), expected)
+    np.testing.assert_array_equal(model.conv.weight.data, kept)
+
+
+def test_computed_weights_are_not_folded() -> None:
+    """They would be scaled at every run. An activation costs nothing."""
+    net = Network()
+    x, weight = net.input(2, 5), net.input(4, 5, name="weight")
+    y = net.node("relu", net.batch_norm(net.node("linear", x, weight, -1)))
+    z = net.node("relu", net.node("linear", x, weight, -1))
+    program = net.program(y, z)
+    assert [s["algorithm"] == "fused" for s in program.steps()] == [False, False, False, False, True]
+    for seed in range(2):
+        inputs = [image(2, 5, seed=seed), image(4, 5, seed=seed + 5)]
+        exact = net.exact(*inputs)
+        for value, got in zip((y, z), program.run(inputs), strict=True):
+            assert_near(got, exact[value], net.roundings(), f"value {value}")
+
+
+def block() -> nn.Sequential:
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.GlobalAvgPool2d(), nn.Flatten())
+    shake(model)
+    return model
+
+
+@pytest.mark.parametrize("name", ["0.weight", "0.bias", "1.weight", "1.bias", "1.running_mean", "1.running_var"])
+def test_new_values_are_seen(name: str) -> None:
+    model, x = block(), image(2, 3, 9, 9)
+    program = cc.compile(model, x.shape)
+    before = program(x)
+    layer, attribute = name.split(".")
+    variable = getattr(model[int(layer)], attribute)
+    variable.data = variable.data * 2 + 1
+    assert np.abs(program(x) - before).max() > 1e-2
+    assert_close(program(x), one_by_one(model, x))
+
+
+def test_training_is_seen() -> None:
+    """Weights and running statistics move at each step."""
+    model, x = block(), image(4, 3, 9, 9)
+    program = cc.compile(model, x.shape)
+    trainer = cc.Trainer(model, nn.CrossEntropyLoss(), optim.SGD(lr=0.1))
+    for _ in range(3):
+        before = program(x)
+        trainer.step(x, np.array([0, 1, 2, 3]))
+        assert np.abs(program(x) - before).max() > 1e-4
+        assert_close(program(x), one_by_one(model, x))
+
+
+@pytest.mark.parametrize("activation", [nn.ReLU, nn.ReLU6])
+@pytest.mark.parametrize("isa", _core.available_isas())
+def test_nan_stays_nan(isa: str, activation: type[nn.Module]) -> None:
+    _core.force_isa(isa)
+    for norm in ([], [nn.BatchNorm2d(20)]):
+        model = nn.Sequential(nn.Conv2d(3, 20, 3, padding=1), *norm, activation())
+        x = image(1, 3, 9, 9)
+        x[0, 1, 4, 4] = np.nan
+        got = model(x)
+        np.testing.assert_array_equal(np.isnan(got), np.isnan(one_by_one(model, x)))
+        assert np.isnan(got[0, :, 3:6, 3:6]).all()
+        assert np.isnan(got).sum() == 20 * 9
+
+
+def test_infinity_is_clamped() -> None:
+    model = nn.Sequential(nn.Conv2d(1, 1, 1), nn.ReLU6())
+    model[0].weight.data = [[[[1.0]]]]
+    model[0].bias.data = [0.0]
+    got = model(np.array([[[[np.inf, -np.inf, 7, -7, 2]]]], np.float32))
+    np.testing.assert_array_equal(got, [[[[6, 0, 6, 0, 2]]]])
+
+
+def test_training_graphs_are_untouched() -> None:
+    net = Network(training=True)
+    x, y = net.input(4, 3, 6, 6), net.input(4, dtype="int64", name="y")
+    z = net.node("relu", net.batch_norm(net.conv(x, 5, 3)))
+    z = net.node("flatten", net.node("adaptive_avg_pool2d", z, output_size=[1, 1]))
+    program = net.program(net.node("cross_entropy", z, y))
+    assert all(step["algorithm"] != "fused" for step in program.steps())
+
+
+def test_reports_show_every_layer(capsys: pytest.CaptureFixture[str]) -> None:
+    model, x = block(), image(2, 3, 9, 9)
+    program = cc.compile(model, x.shape)
+    steps = program.profile(x).steps
+    assert [s["kind"] for s in steps[:3]] == ["conv2d", "batch_norm", "relu"]
+    assert [s["parameters"] for s in steps[:3]] == [8 * 28, 16, 0]
+    assert [s["seconds"] > 0 for s in steps] == [True, False, False, True, True]
+    summary = model.summary((3, 9, 9), batch_size=2)
+    assert [layer.algorithm for layer in summary.layers][1:3] == ["fused", "fused"]
+    assert sum(layer.parameters for layer in summary.layers) == summary.parameters
+    assert capsys.readouterr().out.count("fused") == 2
+
+
+def test_memory_counts_the_folded_weights() -> None:
+    """Packed: the scaled weights and the bias. No copy of the convolution's output is kept for the layers behind."""
+    convolution = nn.Conv2d(3, 16, 3)
+    alone, whole = nn.Sequential(convolution), nn.Sequential(convolution, nn.BatchNorm2d(16), nn.ReLU())
+    first, second = cc.compile(alone, (2, 3, 9, 9)).memory, cc.compile(whole, (2, 3, 9, 9)).memory
+    assert first["packed"] < second["packed"] <= first["packed"] + 128
+    assert second["activations"] == first["activations"]
+
+
+def test_errors_still_name_the_layer() -> None:
+    with pytest.raises(cc.ShapeError, match=r"^1 \(batch_norm\): .*8 channels"):
+        cc.compile(nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(4), nn.ReLU()), (1, 3, 9, 9))
+
+
+@pytest.mark.parametrize(
+    ("attributes", "inputs", "error", "words"),
+    [
+        ({"activation": "tanh"}, "xwb", ValueError, "activation.*tanh"),
+        ({"activation": 1}, "xwb", TypeError, "activation"),
+        ({"batch_norm_eps": 0.0}, "xwbgbmv", ValueError, "batch_norm_eps.*0"),
+        ({"batch_norm_eps": float("nan")}, "xwbgbmv", ValueError, "batch_norm_eps.*nan"),
+        ({"batch_norm_eps": 1e-5}, "xwb", ValueError, "batch norm.*3 inputs"),
+        ({}, "xwbgbmv", ValueError, "optional bias.*7 inputs"),
+        ({"batch_norm_eps": 1e-5}, "xwbgbm-", cc.ShapeError, "running_var.*4 channels"),
+        ({"batch_norm_eps": 1e-5}, "xwb--x-", cc.ShapeError, r"running_mean.*4 channels, got \(2, 3\)"),
+        ({"batch_norm_eps": 1e-5}, "xwbw-mv", cc.ShapeError, r"weight.*4 channels, got \(4, 3\)"),
+    ],
+)
+def test_wrong_attributes(attributes: dict[str, Any], inputs: str, error: type[Exception], words: str) -> None:
+    arrays = {"x": image(2, 3), "w": image(4, 3), "-": None}
+    given = [arrays.get(name, np.ones(4, np.float32)) for name in inputs]
+    with pytest.raises(error, match=f"^linear: .*{words}"):
+        _core.forward("linear", attributes, given)
+
+
+def test_fused_ops_are_for_inference() -> None:
+    x, w = image(2, 3), image(4, 3)
+    with pytest.raises(ValueError, match="linear: activation and batch_norm_eps are for inference only"):
+        _core.backward("linear", {"activation": "relu"}, [x, w], [image(2, 4)], [True, True])
+
+
+def test_unknown_algorithms_are_told_the_known_ones() -> None:
+    with pytest.raises(ValueError, match="conv2d: algorithm must be one of auto, .*direct.*im2col.*, got 'fast'"):
+        F.conv2d(image(1, 3, 5, 5), image(4, 3, 3, 3), algorithm="fast")
