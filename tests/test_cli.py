@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import subprocess
 import sys
 
@@ -124,6 +125,37 @@ def test_resume_refuses_other_settings(trained, data, tmp_path):
     assert "holds no run to go on with" in fails("train", data, "--out", tmp_path / "none", "--resume")
 
 
+def test_interrupt_before_the_first_checkpoint(data, tmp_path, monkeypatch):
+    def interrupt(self, trainer, report):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training.Recorder, "on_batch_end", interrupt)
+    options = ["train", data, "--epochs", 2, "--out", tmp_path]
+    for _ in range(2):  # nothing stands in the way of beginning anew
+        result = run(*options)
+        assert result.exit_code == 130
+        assert result.stderr == "convcore: stopped in epoch 1 of 2, before there was anything to go on with\n"
+    assert "holds no run to go on with" in fails(*options, "--resume")
+
+
+def test_a_failed_resume_changes_nothing(trained, data, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(trained[0], out)
+    options = ["train", data, "--epochs", 8, "--batch-size", 10, "--out", out, "--resume"]
+    settings, checkpoint = out / "run.json", out / "checkpoint.safetensors"
+    described, state = settings.read_bytes(), checkpoint.read_bytes()
+    # Cut off; another file of the library; an epoch count that is none.
+    for wrong in (state[:1000], (out / "model.safetensors").read_bytes(), state.replace(b"epoch", b"epoxy")):
+        checkpoint.write_bytes(wrong)
+        assert str(checkpoint) in fails(*options)
+        assert settings.read_bytes() == described
+    checkpoint.write_bytes(state)
+    for text in ('{"settings": 3}', '{"finished": true}', "[]", "3", "{", ""):
+        settings.write_text(text)
+        assert fails(*options).startswith(f"convcore: {settings}: ")
+        assert settings.read_text() == text
+
+
 def test_train_takes_every_kind_of_data(tmp_path, data):
     rng = np.random.default_rng(3)
     np.savez(tmp_path / "grey.npz", x=rng.random((20, 28, 28)), y=np.arange(20) % 2)
@@ -170,6 +202,7 @@ def test_train_options(data, tmp_path, optimizer):
         (["--label-smoothing", "1"], "--label-smoothing: expected a number in [0, 1)"),
         (["--size", "2,3,4"], "--size: expected 1 or 2 positive numbers"),
         (["--classes", "5"], "is outside [0, 5)"),
+        (["--classes", "1000001"], "--classes"),
         (["--nonsense"], "--nonsense"),
     ],
 )
@@ -183,6 +216,7 @@ def test_train_bad_data(data, tmp_path):
     assert "no known kind of data" in fails("train", tmp_path)
     assert "DATA" in fails("train")
     assert "No such command" in fails("fly")
+    assert "No such option: --bogus" in fails("--bogus")
 
     pixels, labels = digits()
     images = write_idx(tmp_path, pixels, labels)
@@ -210,6 +244,13 @@ def test_train_not_a_number(tmp_path, data):
     assert "fit: the loss is nan at epoch 2" in fails("train", data, "--lr", "1e20", "--out", out)
     assert not (out / "checkpoint.safetensors").exists()
     assert "the loss is nan" in (out / "train.log").read_text()
+    endless = np.concatenate([np.full((2, 28, 28), 1e38), -np.full((2, 28, 28), 1e38)])  # finite, but not their scores
+    np.savez(tmp_path / "endless.npz", x=endless, y=[0, 1, 0, 1])
+    grey = tmp_path / "grey.npz"
+    np.savez(grey, x=np.random.default_rng(4).random((20, 28, 28)), y=np.arange(20) % 2)
+    message = fails("train", grey, "--epochs", 1, "--val", tmp_path / "endless.npz", "--out", out)
+    assert "the validation loss is" in message
+    assert "after epoch 1" in message
     pixels = np.random.default_rng(4).random((20, 28, 28))
     pixels[3] = np.nan
     np.savez(tmp_path / "nan.npz", x=pixels, y=np.arange(20) % 2)
@@ -225,13 +266,39 @@ def test_evaluate_mistakes(trained, data, tmp_path):
     damaged = tmp_path / "model.safetensors"
     damaged.write_bytes(model.read_bytes()[:1000])
     assert "is not a sound safetensors file" in fails("evaluate", damaged, data)
-    assert "is not a sound safetensors file" not in fails("evaluate", trained[0] / "checkpoint.safetensors", data)
+    checkpoint = trained[0] / "checkpoint.safetensors"
+    assert f"{checkpoint}: holds weights but no architecture" in fails("evaluate", checkpoint, data)
     write_idx(tmp_path, digits()[0], np.arange(60, dtype=np.uint8) % 11)
     assert "has the classes 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, the model" in fails("evaluate", model, tmp_path)
     bare = tmp_path / "bare.safetensors"
     cc.load(model).save(bare)
     assert run("evaluate", bare, data).exit_code == 0
     assert "label 10 at index 10 is outside [0, 10)" in fails("evaluate", bare, tmp_path)
+
+
+def unfit_models():
+    """Models that give no finite score per class, with words of the sentence about each."""
+    endless = cc.nn.Linear(784, 10)
+    endless.bias.data = np.full(10, np.inf)
+    return {
+        "gives an array of shape (2, 26, 26) per image": cc.nn.Sequential(cc.nn.Conv2d(1, 2, 3)),
+        "holds a ModuleList": cc.nn.ModuleList([cc.nn.ReLU()]),
+        "gives infinity or NaN for": cc.nn.Sequential(cc.nn.Flatten(), endless),
+    }
+
+
+def test_unfit_models(data, tmp_path):
+    image = pytest.importorskip("PIL.Image")
+    image.fromarray(digits()[0][3]).save(tmp_path / "three.png")
+    file = tmp_path / "model.safetensors"
+    for words, model in unfit_models().items():
+        model.save(file)
+        for arguments in (["evaluate", file, data], ["predict", file, data], ["predict", file, tmp_path / "three.png"]):
+            message = fails(*arguments)
+            assert words in message
+            assert str(file) in message
+    cc.nn.ModuleList([cc.nn.ReLU()]).save(file)
+    assert f"{file}: holds a ModuleList" in fails("summary", file, "--input", "1,28,28")
 
 
 def test_predict(trained, data, tmp_path):
@@ -301,6 +368,9 @@ def last_lines(*arguments):
 def test_process(tmp_path):
     code, said, _ = last_lines("-m", "convcore.cli", "--version")
     assert (code, said) == (0, cc.__version__)
+    said = subprocess.run([sys.executable, "-m", "convcore.cli"], capture_output=True, text=True, check=False)
+    assert "Usage: " in said.stdout + said.stderr  # help
+    assert last_lines("-m", "convcore.cli", "--bogus") == (2, "", "convcore: No such option: --bogus")
     code, _, error = last_lines("-m", "convcore.cli", "train", tmp_path / "nothing")
     assert (code, error) == (2, f"convcore: {tmp_path / 'nothing'}: no such file or folder")
 

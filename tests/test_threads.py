@@ -142,6 +142,7 @@ print("ok")
 FORK_WHILE = """
 import signal, threading
 from convcore import nn, optim
+cc.set_num_threads(THREADS)
 model = nn.Sequential(nn.Conv2d(16, 24, 3), nn.ReLU(), nn.Flatten(), nn.Linear(24 * 22 * 22, 10))
 labels = np.arange(4) % 10
 program = cc.compile(model, (4, 16, 24, 24))
@@ -178,22 +179,24 @@ def call_in_child(call, forks):
 """
 
 
+@pytest.mark.parametrize("threads", ["1", "2"])
 @pytest.mark.parametrize("call", ["program(x)", "trainer.step(x, labels)"])
-def test_fork_while_a_program_runs_in_another_thread(python: Python, call: str) -> None:
+def test_fork_while_a_program_runs_in_another_thread(python: Python, call: str, threads: str) -> None:
     code = f"call_in_child(lambda: {call}, 20)\nassert np.allclose(program(x), expected, atol=1e-4)\nprint('ok')"
-    assert python(FORK + FORK_WHILE + code) == "ok"
+    assert python(FORK + FORK_WHILE.replace("THREADS", threads) + code) == "ok"
 
 
-def test_fork_while_a_model_predicts_in_another_thread(python: Python) -> None:
+@pytest.mark.parametrize("threads", ["1", "2"])
+def test_fork_while_a_model_predicts_in_another_thread(python: Python, threads: str) -> None:
     """Models compile anew in the child, so they always work there."""
     code = "print(call_in_child(lambda: np.testing.assert_allclose(model(x), expected, atol=1e-4), 20))"
-    assert python(FORK + FORK_WHILE + code) == "0"
+    assert python(FORK + FORK_WHILE.replace("THREADS", threads) + code) == "0"
 
 
 def test_fork_while_big_results_come_and_go(python: Python) -> None:
     """Their memory comes from a pool with a lock of its own."""
     code = "big = np.ones((1, 64, 32, 32), np.float32)\nprint(call_in_child(lambda: F.relu(big), 20))"
-    assert python(FORK + FORK_WHILE + code) == "0"
+    assert python(FORK + FORK_WHILE.replace("THREADS", "1") + code) == "0"
 
 
 def test_many_python_threads_at_once() -> None:

@@ -11,7 +11,6 @@
 #include "ops/checks.h"
 
 namespace convcore {
-
 namespace {
 
 enum Input : size_t { kX, kWeight, kBias, kNormWeight, kNormBias, kNormMean, kNormVariance, kInputs };
@@ -27,8 +26,9 @@ std::string known_algorithms() {
 ConvolutionOp::ConvolutionOp(std::string_view kind, Pass forward_pass, const Attributes& attributes, std::string wanted)
     : kind_(kind), forward_pass_(forward_pass), wanted_(std::move(wanted)) {
   const auto& known = conv_algorithms();
-  require(wanted_ == "auto" || std::any_of(known.begin(), known.end(), [&](const auto& a) { return wanted_ == a.name; }),
-          kind_, "algorithm must be one of ", known_algorithms(), ", got '", wanted_, "'");
+  const auto is_wanted = [&](const ConvAlgorithm& a) { return wanted_ == a.name; };
+  require(wanted_ == "auto" || std::any_of(known.begin(), known.end(), is_wanted), kind_,
+          "algorithm must be one of ", known_algorithms(), ", got '", wanted_, "'");
   const std::string activation = attributes.text(kind_, "activation", "none");
   require(activation == "none" || activation == "relu" || activation == "relu6", kind_,
           "activation must be none, relu or relu6, got '", activation, "'");
@@ -106,6 +106,7 @@ void ConvolutionOp::scale_weights(const float* weight, const float* scale, float
   });
 }
 
+// Into the workspace go scale and the scaled weights, which are then packed as weights are.
 void ConvolutionOp::pack(const OpCall& call) const {
   const float* weight = call.inputs[kWeight].f32();
   if (!folds()) return forward_->pack(weight, call.packed);

@@ -16,9 +16,9 @@
 
 namespace convcore {
 
-// Inputs x, weight, bias (absent or dense), and a batch norm's. `forward_pass` is the pass of the geometry that forward() runs: conv2d and
-// linear run Pass::forward; a transposed convolution is Pass::backward_input of the convolution it transposes, with the
-// two other passes in turned roles.
+// Inputs x, weight, bias (absent or dense), and a batch norm's. `forward_pass` is the pass of the geometry that
+// forward() runs: conv2d and linear run Pass::forward; a transposed convolution is Pass::backward_input of the
+// convolution it transposes, with the two other passes in turned roles.
 class ConvolutionOp : public Op {
  public:
   std::string_view kind() const override { return kind_; }

@@ -118,7 +118,8 @@ class CompiledProgram:
 
     @property
     def steps(self) -> list[dict[str, Any]]:
-        """What is run, in order: name, kind, algorithm, output shape, parameters, flops."""
+        """The model's ops in order: name, kind, algorithm, output shape, parameters, flops. Algorithm "fused": a
+        convolution or linear layer before it does this one's work."""
         return self._program.steps()
 
     def profile(self, *inputs: ArrayLike) -> Profile:
@@ -147,7 +148,8 @@ class CompiledBatches:
 def compile(
     model: Module, shape: Sequence[Any], *, dtype: str | Sequence[str] = "float32"
 ) -> CompiledProgram | CompiledBatches:
-    """Compiles a model for inference: shapes checked, ops fused and planned, memory laid out once.
+    """Compiles a model for inference: shapes checked, batch norms and ReLUs fused into the convolutions and linear
+    layers before them, algorithms chosen, memory laid out once.
 
     shape: of the input, batch included: (1, 3, 224, 224). ((1, 32), 3, 224, 224) compiles for batches of 1 and of 32.
     A list of shapes is for models of several inputs.

@@ -25,6 +25,9 @@ def value_and_grad(model: Module, loss_fn: LossFunction) -> Callable[[Any, Any],
     programs = BatchPrograms(model, loss_fn, training=True)
 
     def function(x: Any, y: Any) -> tuple[float, dict[str, Array]]:
+        nonlocal programs
+        if programs.edited():  # perhaps other parameters are trained now
+            programs = BatchPrograms(model, loss_fn, training=True)
         traced, inputs = programs.prepare(x, y)
         outputs = traced.program.forward_backward(inputs, rng.initial_seed(), rng.next_step())
         programs.written(traced, updated=False)

@@ -41,6 +41,24 @@ class Clock:
 clock = Clock()
 
 
+class Edits:
+    """Counts the changes to the modules of the process that a compiled program does not follow: to layers, to their
+    settings, to which parameters are trained."""
+
+    __slots__ = ("now",)
+
+    def __init__(self) -> None:
+        self.now = 0
+
+    def next(self) -> int:
+        with _lock:
+            self.now += 1
+            return self.now
+
+
+edits = Edits()
+
+
 class Variable:
     """A float32 C-contiguous array with a version. Base of `Parameter` and `Buffer`."""
 
@@ -105,14 +123,25 @@ class Variable:
 class Parameter(Variable):
     """An array that training changes.
 
-    requires_grad: False freezes it: training programs made from then on treat it as a constant.
+    requires_grad: False freezes it: training programs treat it as a constant. To be set before a Trainer's first step.
     """
 
-    __slots__ = ("requires_grad",)
+    __slots__ = ("_requires_grad", "edit")
 
     def __init__(self, data: ArrayLike, requires_grad: bool = True) -> None:
         super().__init__(data)
-        self.requires_grad = requires_grad
+        self._requires_grad = bool(requires_grad)
+        self.edit = 0
+
+    @property
+    def requires_grad(self) -> bool:
+        return self._requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        if bool(value) != self._requires_grad:
+            self._requires_grad = bool(value)
+            self.edit = edits.next()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self._array, self.requires_grad)

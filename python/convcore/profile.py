@@ -12,7 +12,8 @@ from .table import format_bytes, format_table
 class Profile:
     """Steps with their times. `steps` is a list of dicts: name, kind, algorithm, output (shape), parameters, flops,
     seconds, gflops (per second), percent_of_peak (of this machine's measured peak with the threads in use), bytes (of
-    the output and the parameters). Printing it shows a table."""
+    the output and the parameters). A step whose algorithm is "fused" is done, and timed, in the one before it that
+    took it in. Printing it shows a table."""
 
     def __init__(self, steps: list[dict[str, Any]]) -> None:
         self.peak_gflops = _core.peak_gflops() * _core.get_num_threads()
@@ -25,7 +26,7 @@ class Profile:
             **step,
             "gflops": gflops,
             "percent_of_peak": 100 * gflops / self.peak_gflops if self.peak_gflops else 0.0,
-            "bytes": 4 * (math.prod(step["output"]) + step["parameters"]),
+            "bytes": 4 * (step["parameters"] + (0 if step["algorithm"] == "fused" else math.prod(step["output"]))),
         }
 
     def __str__(self) -> str:

@@ -10,13 +10,12 @@ import numpy as np
 
 from ._core import get_num_threads
 from .compiled import Spec, Traced, spec_of, trace
+from .nn.module import Module, latest_edit, newest_edit
 from .parameter import Parameter, Variable, clock
 from .symbol import Array, Symbol
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-    from .nn.module import Module
 
 LossFunction: TypeAlias = Callable[[Any, Any], Any]  # (output, target) symbols to a scalar symbol
 
@@ -40,6 +39,18 @@ class BatchPrograms:
         self.gradients: list[NDArray[np.float32]] = []  # one view per parameter
         self._block: NDArray[np.float32] | None = None
         self._programs: OrderedDict[Any, Traced] = OrderedDict()
+        self._seen = -1
+        self._edit = -1
+
+    def edited(self) -> bool:
+        """Whether the model or the loss was edited since the last program was made."""
+        if self._seen == latest_edit():
+            return False
+        self._seen = latest_edit()
+        return bool(self._programs) and self._edit != self._newest_edit()
+
+    def _newest_edit(self) -> int:
+        return max(newest_edit(m) for m in (self.model, self.loss) if isinstance(m, Module))
 
     def prepare(self, x: Any, y: Any) -> tuple[Traced, tuple[Any, ...]]:
         """The program for a batch, and its inputs. x: an array, or a tuple of arrays; y: an array."""
@@ -47,11 +58,14 @@ class BatchPrograms:
         target = np.asarray(y)
         specs = [spec_of(a) for a in arrays]
         target_spec = (target.shape, self._target_dtype(target))
+        if self.edited():
+            self._programs.clear()
         key = (get_num_threads(), *specs, target_spec)  # programs are planned for a number of threads
         traced = self._programs.get(key)
         if traced is None:
             traced = self._build(specs, target_spec)
             self._programs[key] = traced
+            self._seen, self._edit = latest_edit(), self._newest_edit()  # forward may set attributes
             if len(self._programs) > _KEPT:
                 self._programs.popitem(last=False)
         else:

@@ -2,26 +2,41 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import typer
 from typer.core import TyperGroup
 
 # The library's errors for wrong input, and what the operating system refuses. Anything else is a bug and shows itself.
 _WRONG_INPUT = (ValueError, OSError, MemoryError)
-_USAGE_ERROR: type[Exception] = cast(Any, typer.BadParameter.__mro__[1])  # UsageError, which Typer does not export
 
 
 class Commands(TyperGroup):
     """A group of commands that reports errors in one line."""
 
+    def make_context(self, info_name: Any, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        shows_help = not args
+        try:
+            return super().make_context(info_name, args, parent, **extra)
+        except Exception as error:
+            if shows_help or not _is_users(error):
+                raise
+            fail(sentence(error))
+
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
-        except (*_WRONG_INPUT, _USAGE_ERROR) as error:
-            if isinstance(error, BrokenPipeError):
+        except Exception as error:
+            if not _is_users(error):
                 raise
             fail(sentence(error))
+
+
+def _is_users(error: Exception) -> bool:
+    """Whether the user's input is wrong. A usage error, whose class Typer does not export, can format its message."""
+    if isinstance(error, BrokenPipeError):
+        return False
+    return isinstance(error, _WRONG_INPUT) or hasattr(error, "format_message")
 
 
 def sentence(error: BaseException) -> str:

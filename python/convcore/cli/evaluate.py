@@ -31,6 +31,7 @@ def evaluate(
     network, signature = models.load(model)
     images = open_images(data, signature, size)
     logits = scores(network, images, batch_size)
+    check_scores(model, logits, signature, images.name)
     if int(images.labels.max()) >= logits.shape[1]:
         index = int(images.labels.argmax())
         raise ValueError(
@@ -61,9 +62,18 @@ def scores(network: nn.Module, images: ArrayDataset, batch_size: int) -> Scores:
     """The model's output for every image, (N, classes)."""
     parts = [np.asarray(network(x)) for x, _ in DataLoader(images, batch_size)]
     found: Scores = np.concatenate(parts)
-    if found.ndim != 2:
-        raise ValueError(f"the model gives {found.shape[1:]} per image, not one score per class")
     return found
+
+
+def check_scores(model: Path, found: Scores, signature: models.Signature | None, name: str) -> None:
+    """Raises ValueError if the model of this file does not give a finite score per class for the images `name`."""
+    if found.ndim != 2:
+        raise ValueError(f"{model}: gives an array of shape {found.shape[1:]} per image, not one score per class")
+    if signature is not None and found.shape[1] != len(signature.classes):
+        raise ValueError(f"{model}: gives {found.shape[1]} scores for {len(signature.classes)} classes")
+    finite = np.isfinite(found).all(axis=1)
+    if not finite.all():
+        raise ValueError(f"{model}: gives infinity or NaN for {name}, first for image {int(finite.argmin())}")
 
 
 def class_table(names: tuple[str, ...], labels: NDArray[Any], answers: NDArray[Any]) -> str:

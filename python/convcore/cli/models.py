@@ -82,13 +82,17 @@ class Signature:
 def load(path: Path) -> tuple[nn.Module, Signature | None]:
     """A model file, and its signature if `convcore train` wrote it."""
     model = serialization.load(path)
+    if any(isinstance(module, nn.ModuleList) for module in model.modules()):
+        raise ValueError(f"{path}: holds a ModuleList, which runs only in the code of its owner")
     text = serialization.read(path)[1].get("images")
     if text is None:
         return model, None
     try:
         found: dict[str, Any] = json.loads(text)
         channels, height, width = (int(n) for n in found["shape"])
-        return model, Signature((channels, height, width), str(found["dtype"]), tuple(map(str, found["classes"])))
+        if min(channels, height, width) < 1 or found["dtype"] not in ("uint8", "float32"):
+            raise ValueError
+        return model, Signature((channels, height, width), found["dtype"], tuple(map(str, found["classes"])))
     except (KeyError, TypeError, ValueError):
         raise ValueError(f"{path}: damaged description of the images it takes") from None
 

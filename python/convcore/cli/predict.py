@@ -14,7 +14,7 @@ from ..data import read_image
 from ..data.folder import SUFFIXES
 from ..functional import softmax
 from . import models
-from .evaluate import Scores, open_images, scores
+from .evaluate import Scores, check_scores, open_images, scores
 from .options import BatchSize, ModelFile, Threads, set_threads
 
 
@@ -33,10 +33,12 @@ def predict(
     for path in inputs:
         if path.suffix.lower() in SUFFIXES:
             found = image_scores(network, signature, path)
+            check_scores(model, found, signature, str(path))
             names = [str(path)]
         else:
             images = open_images(path, signature, None)
             found = scores(network, images, batch_size)
+            check_scores(model, found, signature, images.name)
             names = [f"{path}[{index}]" for index in range(len(images))]
         classes = signature.classes if signature is not None else tuple(map(str, range(found.shape[1])))
         for line in lines(names, np.asarray(softmax(found)), classes, top):

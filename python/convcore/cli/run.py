@@ -36,17 +36,20 @@ class Run:
             file.unlink(missing_ok=True)
         self._describe(settings)
 
-    def resume(self, settings: Mapping[str, Any]) -> None:
-        """Checks that the run in the folder is the one that the settings describe; more epochs are welcome where the
-        schedule does not depend on their number."""
+    def check(self, settings: Mapping[str, Any]) -> None:
+        """Raises ValueError if the run in the folder is not the one that the settings describe; more epochs are welcome
+        where the schedule does not depend on their number."""
         if not self._settings.is_file() or not self.checkpoint.is_file():
             raise FileNotFoundError(f"{self.folder}: holds no run to go on with")
-        before = self._read().get("settings", {})
+        before = self._read()["settings"]
         free = {"epochs"} if settings["schedule"] in ("constant", "plateau") else set()
         for name, value in settings.items():
             if name not in free and before.get(name) != value:
                 what = "other data" if name == "data" else f"--{name.replace('_', '-')} {before.get(name)}"
                 raise ValueError(f"{self.folder}: this run was begun with {what}, --resume cannot change that")
+
+    def resume(self, settings: Mapping[str, Any]) -> None:
+        """Goes on with the run that `check` accepted."""
         self._describe(settings)
 
     def _read(self) -> dict[str, Any]:
@@ -80,7 +83,7 @@ def _read_json(file: Path) -> dict[str, Any]:
         found = json.loads(file.read_text(encoding="utf-8"))
     except ValueError:
         raise ValueError(f"{file}: damaged, not JSON") from None
-    if not isinstance(found, dict):
+    if not isinstance(found, dict) or not isinstance(found.get("settings"), dict):
         raise ValueError(f"{file}: not the settings of a training run")
     return found
 

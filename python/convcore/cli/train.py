@@ -16,6 +16,7 @@ import convcore
 
 from .. import nn, optim
 from ..data import ArrayDataset, DataLoader, open_dataset
+from ..data.dataset import MAX_CLASSES
 from ..history import BatchReport
 from ..trainer import DivergenceError, Scheduler, Trainer
 from . import models
@@ -70,7 +71,9 @@ def train(
     label_smoothing: Annotated[float, typer.Option(help="Between 0 and 1; in all losses shown.")] = 0.1,
     clip_norm: Annotated[float, typer.Option(help="Largest norm of all gradients; 0: any.")] = 0.0,
     val: Annotated[str, typer.Option(metavar="FRACTION|PATH", help="Split off, or read, to validate on.")] = "0.1",
-    classes: Annotated[int | None, typer.Option(min=1, help="How many; default: the largest label and one.")] = None,
+    classes: Annotated[
+        int | None, typer.Option(min=1, max=MAX_CLASSES, help="How many; default: the largest label and one.")
+    ] = None,
     size: Size = None,
     out: Annotated[Path | None, typer.Option(help="Folder to write to. Default: runs/MODEL.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same weights.")] = 0,
@@ -118,8 +121,9 @@ def train(
     )
     run = Run(out if out is not None else Path("runs") / model)
     if resume:
+        run.check(settings)
+        load_checkpoint(trainer, run.checkpoint)
         run.resume(settings)
-        trainer.load(run.checkpoint)
     else:
         run.start(settings)
     validation = DataLoader(held_out, 256) if held_out is not None else None
@@ -128,6 +132,14 @@ def train(
         print(f"{run.folder}: all {epochs} epochs are done")
         return
     fit(trainer, run, epochs, batches, validation, models.Signature.of(training))
+
+
+def load_checkpoint(trainer: Trainer, path: Path) -> None:
+    """Raises ValueError naming the file."""
+    try:
+        trainer.load(path)
+    except ValueError as error:
+        raise error if str(path) in str(error) else ValueError(f"{path}: {error}") from None
 
 
 def with_classes(data: ArrayDataset, count: int | None) -> ArrayDataset:
@@ -233,12 +245,16 @@ def fit(
     try:
         with reporter(epochs, len(data), trainer.epoch) as show:
             trainer.fit(batches, epochs - trainer.epoch, validation, callbacks=[Recorder(run, show, signature, epochs)])
+        final = trainer.history["val_loss"][-1] if validation is not None else 0.0
+        if not math.isfinite(final):
+            raise DivergenceError(f"fit: the validation loss is {final} after epoch {trainer.epoch}")
     except DivergenceError as error:
         run.log(str(error))
         run.checkpoint.unlink(missing_ok=True)
         fail(str(error))
     except KeyboardInterrupt:
-        typer.echo(f"convcore: stopped in epoch {trainer.epoch + 1} of {epochs}, --resume goes on", err=True)
+        advice = "--resume goes on" if run.checkpoint.is_file() else "before there was anything to go on with"
+        typer.echo(f"convcore: stopped in epoch {trainer.epoch + 1} of {epochs}, {advice}", err=True)
         raise typer.Exit(130) from None
     run.finish()
     total = sum(trainer.history["seconds"])

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 Images = NDArray[Any]  # uint8 or float32
 Labels = NDArray[np.int64]
+MAX_CLASSES = 1_000_000  # a larger label is taken for damage
 
 
 class ArrayDataset:
@@ -47,7 +48,7 @@ class ArrayDataset:
 
         self.labels: Labels = numbers.astype(np.int64)
         highest = int(self.labels.max()) if self.labels.size else -1
-        if classes is None and highest >= 1_000_000:
+        if classes is None and highest >= MAX_CLASSES:
             raise ValueError(f"{name}: label {highest} at index {int(self.labels.argmax())} is no class number")
         self.classes = tuple(classes) if classes is not None else tuple(str(c) for c in range(highest + 1))
         self.name = name

@@ -35,7 +35,8 @@ def add(x: T, other: Operand) -> T:
 
     On symbols also written x + other, where other may be a number, or an array or parameter (1, C, 1, 1).
     """
-    return apply("add", {}, *_same_rank(x, other))
+    x, other = _same_rank(x, other)
+    return apply("add", {}, x, other)
 
 
 def multiply(x: T, other: Operand) -> T:
@@ -43,7 +44,8 @@ def multiply(x: T, other: Operand) -> T:
 
     On symbols also written x * other, where other may be a number, or an array or parameter (1, C, 1, 1).
     """
-    return apply("multiply", {}, *_same_rank(x, other))
+    x, other = _same_rank(x, other)
+    return apply("multiply", {}, x, other)
 
 
 def _same_rank(x: Any, other: Any) -> tuple[Any, Any]:

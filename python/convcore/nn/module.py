@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from ..locks import new_lock
-from ..parameter import Buffer, Parameter, Variable, clock
+from ..parameter import Buffer, Parameter, Variable, clock, edits
 from ..symbol import Symbol
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from ..symbol import Array
 
 _lock = new_lock()
-_latest_edit = 0
 
 
 class Module:
@@ -67,6 +66,13 @@ class Module:
     # --- structure ------------------------------------------------------------------------------------------------
 
     def __setattr__(self, name: str, value: Any) -> None:
+        old = vars(self).get(name)
+        if isinstance(old, Variable) and value is not None and not isinstance(value, Variable):
+            kind = type(old).__name__
+            raise TypeError(
+                f"{type(self).__name__}: {name} must stay a {kind} or become None, got {type(value).__name__}; "
+                f"to set its values, assign {name}.data"
+            )
         object.__setattr__(self, name, value)
         self._edited()
 
@@ -76,10 +82,7 @@ class Module:
 
     def _edited(self) -> None:
         """Attributes may be settings: programs compiled before must not be used again."""
-        global _latest_edit
-        with _lock:
-            object.__setattr__(self, "_edit", _latest_edit + 1)
-            _latest_edit += 1
+        object.__setattr__(self, "_edit", edits.next())
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
         for name, value in vars(self).items():
@@ -216,13 +219,16 @@ class Module:
 
 
 def latest_edit() -> int:
-    """Grows with every change to an attribute of any module."""
-    return _latest_edit
+    """Grows with every change to an attribute of any module, or to which parameters are trained."""
+    return edits.now
 
 
 def newest_edit(module: Module) -> int:
     """The latest change within the module: an unchanged value means an unchanged network."""
-    return max(m._edit for m in module.modules())
+    newest = 0
+    for m in module.modules():
+        newest = max(newest, m._edit, *(v.edit for v in vars(m).values() if isinstance(v, Parameter)))
+    return newest
 
 
 def _plain(value: Any) -> Any:
