@@ -85,9 +85,11 @@ bool Conv2dGeometry::is_pointwise() const {
 }
 
 bool halo_is_moderate(const Conv2dGeometry& g) {
-  const int64_t padded = (g.h + g.pad_top + g.pad_bottom) * (g.w + g.pad_left + g.pad_right);
-  const int64_t data = g.h * g.w * g.c + g.out_h * g.out_w * g.o;  // of one image
-  return padded * g.c <= 4 * data + (int64_t{1} << 18);
+  const auto area = [](int64_t h, int64_t w) { return static_cast<double>(h) * static_cast<double>(w); };
+  const double c = static_cast<double>(g.c), o = static_cast<double>(g.o);
+  const double padded = area(g.h + g.pad_top + g.pad_bottom, g.w + g.pad_left + g.pad_right) * c;
+  const double data = area(g.h, g.w) * c + area(g.out_h, g.out_w) * o;  // of one image
+  return padded <= 4 * data + (1 << 18);
 }
 
 ConvSettings ConvSettings::parse(std::string_view op, const Attributes& attributes) {

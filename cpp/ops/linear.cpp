@@ -22,7 +22,7 @@ class Linear final : public ConvolutionOp {
     require<ShapeError>(bias.rank() == 0 || bias == Shape{weight[0]}, "linear", "bias must be (", weight[0], ",), got ",
                         bias);
     *output = {x[0], weight[0]};
-    output->size("linear");
+    x.size("linear"), weight.size("linear"), output->size("linear");
     Conv2dGeometry g;
     g.n = x[0], g.c = x[1], g.o = weight[0];
     return g;

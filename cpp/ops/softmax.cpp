@@ -26,7 +26,7 @@ class SoftmaxOp : public Op {
   void forward(const OpCall& call) const override {
     const Tensor &x = call.inputs[0], &y = call.outputs[0];
     const auto kernel = log_ ? table().elementwise.softmax.log_softmax : table().elementwise.softmax.softmax;
-    parallel_for(x.pixels(), 16, 20 * x.c(), [&](int64_t begin, int64_t end) {
+    parallel_for(x.c() ? x.pixels() : 0, 16, 20 * x.c(), [&](int64_t begin, int64_t end) {
       const RowBlock b{begin, end - begin, x.c(), false};
       kernel(b.rows, b.columns, b.in(x), b.out(y));
     });
@@ -37,7 +37,7 @@ class SoftmaxOp : public Op {
     if (!dx) return;
     const SoftmaxKernels& kernels = table().elementwise.softmax;
     const auto kernel = log_ ? kernels.log_softmax_backward : kernels.softmax_backward;
-    parallel_for(y.pixels(), 16, 10 * y.c(), [&](int64_t begin, int64_t end) {
+    parallel_for(y.c() ? y.pixels() : 0, 16, 10 * y.c(), [&](int64_t begin, int64_t end) {
       const RowBlock b{begin, end - begin, y.c(), false};
       kernel(b.rows, b.columns, b.in(dy), b.in(y), b.out(dx));
     });
