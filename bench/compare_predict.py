@@ -10,7 +10,7 @@ import torch
 
 import convcore as cc
 from networks import NETWORKS
-from timing import HEADER, alternate
+from timing import HEADER, alternate, machine
 
 
 def main() -> None:
@@ -29,7 +29,7 @@ def main() -> None:
     x = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
     tx = torch.from_numpy(x)
 
-    print(f"{args.network}, one image, ISA {cc.info()['isa']}, PyTorch {torch.__version__}")
+    print(f"{args.network}, one image, {machine()}, PyTorch {torch.__version__}")
     print(f"{'threads':>7} | convcore {HEADER} | PyTorch {HEADER} | ratio (more is better)")
     for threads in map(int, args.threads.split(",")):
         torch.set_num_threads(threads)

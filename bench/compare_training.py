@@ -10,7 +10,7 @@ import torch
 
 import convcore as cc
 from networks import NETWORKS
-from timing import HEADER, alternate
+from timing import HEADER, alternate, machine
 
 
 def main() -> None:
@@ -22,7 +22,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=25)
     args = parser.parse_args()
 
-    print(f"{args.network}, batch {args.batch}, {args.optimizer}, ISA {cc.info()['isa']}, PyTorch {torch.__version__}")
+    print(f"{args.network}, batch {args.batch}, {args.optimizer}, {machine()}, PyTorch {torch.__version__}")
     print(f"{'threads':>7} | convcore {HEADER} | PyTorch {'format':<13} {HEADER} | ratio (more is better)")
     for threads in map(int, args.threads.split(",")):
         compare(args.network, args.batch, threads, args.optimizer, args.rounds)

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import convcore
+
 
 @dataclass(frozen=True)
 class Timing:
@@ -56,6 +58,12 @@ def alternate(calls: Sequence[Callable[[], object]], rounds: int = 15, block: fl
                 call()
             seconds.append((time.perf_counter() - start) / count)
     return [Timing(tuple(seconds)) for seconds in samples]
+
+
+def machine() -> str:
+    """What ratios are to be read with: the instruction set, and the multiply-add peak measured now."""
+    found = convcore.info()
+    return f"ISA {found['isa']}, peak {found['peak_gflops']:.1f} GFLOP/s per thread"
 
 
 def geometric_mean(values: Sequence[float]) -> float:

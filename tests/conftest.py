@@ -40,14 +40,21 @@ def torch() -> ModuleType:
 
 @pytest.fixture
 def python() -> Callable[..., str]:
-    """Runs code in a fresh interpreter that finds convcore where this one did; returns what it prints."""
+    """Runs code in a fresh interpreter that finds convcore where this one did, in a folder, with arguments; returns
+    what it prints."""
 
-    def run(code: str, *, fails: bool = False, **environment: str) -> str:
+    def run(code: str, *arguments: str, fails: bool = False, folder: Path | None = None, **environment: str) -> str:
         paths = [str(Path(m.__file__ or "").parents[1]) for m in (convcore, _core)] + [os.environ.get("PYTHONPATH", "")]
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("CONVCORE_", "OMP_"))}
         env = {**clean, "PYTHONPATH": os.pathsep.join(filter(None, paths)), **environment}
         done = subprocess.run(
-            [sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=120, check=False
+            [sys.executable, "-c", code, *arguments],
+            cwd=folder,
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
         )
         assert (done.returncode != 0) == fails, done.stderr
         return done.stderr if fails else done.stdout.strip()

@@ -241,7 +241,7 @@ def test_train_bad_data(data, tmp_path):
 
 def test_train_not_a_number(tmp_path, data):
     out = tmp_path / "out"
-    assert "fit: the loss is nan at epoch 2" in fails("train", data, "--lr", "1e20", "--out", out)
+    assert "fit: the loss is nan at epoch 2" in fails("train", data, "--lr", "1e20", "--val", 0, "--out", out)
     assert not (out / "checkpoint.safetensors").exists()
     assert "the loss is nan" in (out / "train.log").read_text()
     endless = np.concatenate([np.full((2, 28, 28), 1e38), -np.full((2, 28, 28), 1e38)])  # finite, but not their scores
@@ -299,6 +299,24 @@ def test_unfit_models(data, tmp_path):
             assert str(file) in message
     cc.nn.ModuleList([cc.nn.ReLU()]).save(file)
     assert f"{file}: holds a ModuleList" in fails("summary", file, "--input", "1,28,28")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"shape": [1, 28]}, "damaged description"),
+        ({"shape": [0, 28, 28]}, "damaged description"),
+        ({"dtype": "int8"}, "damaged description"),
+        ({"classes": ["a", "b"]}, "gives 10 scores for 2 classes"),
+    ],
+)
+def test_a_wrong_description_of_the_images(trained, tmp_path, changes, words):
+    image = pytest.importorskip("PIL.Image")
+    image.fromarray(digits()[0][3]).save(tmp_path / "three.png")
+    description = {"shape": [1, 28, 28], "dtype": "uint8", "classes": list("0123456789")} | changes
+    file = tmp_path / "model.safetensors"
+    cc.save(cc.load(trained[0] / "model.safetensors"), file, {"images": json.dumps(description)})
+    assert f"{file}: {words}" in fails("predict", file, tmp_path / "three.png")
 
 
 def test_predict(trained, data, tmp_path):

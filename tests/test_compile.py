@@ -42,6 +42,22 @@ def test_batch_sizes_as_a_tuple() -> None:
         program(x[:2])
 
 
+def test_programs_by_batch_size_tell_of_each() -> None:
+    program = cc.compile(net(), ((1, 4), 3, 9, 9))
+    assert program.memory == {n: program.programs[n].memory for n in (1, 4)}
+    assert [program.steps[n][0]["output"][0] for n in (1, 4)] == [1, 4]
+    assert "conv2d" in str(program.profile(image(4, 3, 9, 9)))
+    with pytest.raises(ValueError, match=r"program: compiled for batches of 1, 4"):
+        program.profile(image(2, 3, 9, 9))
+
+
+def test_types_are_numpys_too() -> None:
+    model = net()
+    x = np.full((1, 3, 9, 9), 200, np.uint8)
+    for dtype in ("uint8", np.uint8, x.dtype, [np.uint8]):
+        assert_same_bits(cc.compile(model, x.shape, dtype=dtype)(x), model(x), str(dtype))
+
+
 def test_a_program_follows_its_model() -> None:
     model = net()
     program = cc.compile(model, (2, 3, 9, 9))
@@ -90,7 +106,7 @@ def test_value_and_grad_against_differences() -> None:
 def test_value_and_grad_of_any_function() -> None:
     model = nn.Linear(3, 2, bias=False)
     x, y = image(4, 3), image(4, 2, seed=1)
-    loss, gradients = cc.value_and_grad(model, lambda out, target: F.mse_loss(out, target, "sum"))(x, y)
+    loss, gradients = cc.value_and_grad(model, lambda out, target: F.mse_loss(out, target, reduction="sum"))(x, y)
     error = x.astype(np.float64) @ np.asarray(model.weight.data, np.float64).T - y
     assert loss == pytest.approx((error**2).sum(), rel=1e-5)
     np.testing.assert_allclose(gradients["weight"], 2 * error.T @ x, rtol=1e-4, atol=1e-5)
@@ -112,6 +128,17 @@ def test_frozen_parameters_have_no_gradient() -> None:
     _, gradients = cc.value_and_grad(model, nn.CrossEntropyLoss())(image(2, 3, 9, 9), np.array([0, 1]))
     assert "0.weight" not in gradients
     assert "0.bias" in gradients
+
+
+def test_gradients_follow_edits() -> None:
+    model = net()
+    f = cc.value_and_grad(model, nn.CrossEntropyLoss())
+    x, y = image(4, 3, 5, 5), np.arange(4)
+    assert "0.weight" in f(x, y)[1]
+    model[0].weight.requires_grad = False
+    assert "0.weight" not in f(x, y)[1]
+    model[0].weight.requires_grad = True
+    assert "0.weight" in f(x, y)[1]
 
 
 def test_summary(capsys: pytest.CaptureFixture[str]) -> None:
@@ -152,6 +179,26 @@ def test_summary(capsys: pytest.CaptureFixture[str]) -> None:
         (lambda m: nn.Sequential(3), "Sequential: .*int", TypeError),
         (lambda m: nn.BatchNorm2d(3)(image(2, 3)), r"BatchNorm2d: .*\(2, 3\)", ValueError),
         (lambda m: m.summary(), "summary: ", TypeError),
+        (lambda m: m.summary(28), "summary: input_shapes.*got 28", TypeError),
+        (lambda m: m.summary((3, 9, 9), dtype="foo"), "summary: dtype.*foo", ValueError),
+        (
+            lambda m: m.load_state_dict({"5.bias": [[1], [2, 3]]}, False),
+            "load_state_dict: 5.bias is no array",
+            ValueError,
+        ),
+        (lambda m: m.summary((3, 9, 9), batch_size="two"), "summary: batch_size.*two", TypeError),
+        (lambda m: cc.compile(m, [()]), r"compile: shape must be of one dimension or more.*\[\(\)\]", ValueError),
+        (lambda m: cc.compile(m, ((), 3, 9, 9)), "compile: shape must hold at least one batch size", ValueError),
+        (lambda m: cc.compile(m, (1, 3, 9, 9), dtype=None), "compile: dtype.*None", ValueError),
+        (lambda m: cc.compile(m, (1, 3, 9, 9), dtype=float), "compile: dtype.*float", ValueError),
+        (
+            lambda m: cc.compile(m, (1, 3, 9, 9), dtype=("uint8", "uint8")),
+            "compile: dtype must be given once",
+            ValueError,
+        ),
+        (lambda m: cc.manual_seed(1.5), "manual_seed: seed must be an int, got 1.5", TypeError),
+        (lambda m: cc.load("no.file", "foo"), "load: model must be a Module, got str", TypeError),
+        (lambda m: m.load_state_dict([1]), "load_state_dict: expected a dict of arrays, got list", TypeError),
     ],
 )
 def test_wrong_calls(call: Callable[[Any], object], words: str, error: type[Exception]) -> None:

@@ -5,6 +5,9 @@ import inspect
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
+
+import pytest
 
 import convcore as cc
 from convcore import _core
@@ -69,6 +72,27 @@ def test_everything_public_is_documented() -> None:
             if (inspect.isclass(item) or inspect.isfunction(item)) and not inspect.getdoc(item):
                 undocumented.append(f"{module.__name__}.{name}")
     assert not undocumented
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        (module, name)
+        for module, base in ((cc.functional, None), (cc.nn, cc.nn.Module))
+        for name in module.__all__
+        if base is None
+        or (inspect.isclass(item := getattr(module, name)) and issubclass(item, base) and item is not base)
+    ],
+)
+def test_docstrings_give_errors_and_source(module: ModuleType, name: str) -> None:
+    text = inspect.getdoc(getattr(module, name)) or ""
+    assert "Raises" in text
+    assert "Source: " in text
+
+
+@pytest.mark.parametrize("name", [n for n, f in vars(cc.nn.init).items() if n.endswith("_") and not n.startswith("_")])
+def test_docstrings_of_initial_values_give_the_source(name: str) -> None:
+    assert "Source: " in (inspect.getdoc(getattr(cc.nn.init, name)) or "")
 
 
 def test_functional_holds_the_agreed_names() -> None:

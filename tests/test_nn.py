@@ -273,6 +273,17 @@ def test_parameters_are_read_only_views() -> None:
         weight.data = np.zeros(3)
 
 
+def test_a_variable_stays_one() -> None:
+    """An array in its place would take the weight out of training and of files, silently."""
+    layer = nn.Linear(3, 2)
+    with pytest.raises(TypeError, match=r"Linear: weight must stay a Parameter .*got ndarray; .*weight\.data"):
+        layer.weight = np.zeros((2, 3))
+    assert isinstance(layer.weight, nn.Parameter)
+    layer.weight = nn.Parameter(np.ones((2, 3)))
+    layer.bias = None
+    assert (layer(np.ones((1, 3))) == 3).all()
+
+
 def test_printing() -> None:
     assert repr(nn.Conv2d(1, 6, 5, padding=2)).startswith("Conv2d(in_channels=1, out_channels=6")
     assert "(1): ReLU()" in repr(lenet())
@@ -311,7 +322,7 @@ def test_a_file_is_plain_safetensors(tmp_path: Path) -> None:
 def test_a_model_of_ones_own_is_filled(tmp_path: Path) -> None:
     model, path = nn.Sequential(Block(3)), tmp_path / "own.safetensors"
     model.save(path)
-    with pytest.raises(ValueError, match=r"load: .*own\.safetensors.*layers of your own"):
+    with pytest.raises(ValueError, match=r"load: .*own\.safetensors.*of your own"):
         cc.load(path)
     x = image(1, 3, 5, 5)
     assert_same_bits(cc.load(path, nn.Sequential(Block(3)))(x), model(x), "filled")

@@ -323,8 +323,36 @@ def test_schedules_continue_from_their_state(make_schedule: Callable[[optim.Opti
         (lambda: optim.ReduceLROnPlateau(optim.SGD(lr=1), "mean"), "ReduceLROnPlateau: mode.*mean"),
         (lambda: optim.LinearLR(optim.SGD(lr=1), 2.0), "LinearLR: .*2"),
         (lambda: optim.SequentialLR(optim.SGD(lr=1), [], [1, 2]), "SequentialLR: "),
+        (lambda: optim.SequentialLR(optim.SGD(lr=1), [3], []), r"SequentialLR: schedulers.*\[3\]"),
+        (lambda: optim.MultiStepLR(optim.SGD(lr=1), 5), "MultiStepLR: milestones must be a list of ints, got 5"),
+        (lambda: optim.StepLR("x", 3), "StepLR: optimizer must come from convcore.optim, got str"),
+        (lambda: optim.ReduceLROnPlateau(3), "ReduceLROnPlateau: optimizer.*int"),
+        (lambda: setattr(optim.Adam(), "lr", "x"), "Adam: lr must be a number, got 'x'"),
+        (lambda: setattr(optim.Adam(), "lr", -1), "Adam: lr must be .*not negative, got -1"),
     ],
 )
 def test_wrong_arguments(call: Callable[[], object], words: str) -> None:
     with pytest.raises((ValueError, TypeError), match=words):
         call()
+
+
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [("lr", "x"), ("step_count", None), ("state", [1]), ("state", {"w": 3}), ("attributes", 3)],
+)
+def test_damaged_states_of_optimizers(part: str, value: Any) -> None:
+    optimizer = optim.Adam(lr=0.5)
+    with pytest.raises(ValueError, match=f"Adam: .*{part}"):
+        optimizer.load_state_dict({**optim.Adam().state_dict(), part: value})
+    assert optimizer.lr == 0.5
+
+
+@pytest.mark.parametrize("change", [{"step_count": "x"}, {"step_count": None}, {"gamma": "x"}, {"milestones": 3}])
+def test_damaged_states_of_schedules(change: dict[str, Any]) -> None:
+    schedule = optim.MultiStepLR(optim.SGD(lr=0.5), [2])
+    before = schedule.state_dict()
+    with pytest.raises(ValueError, match="MultiStepLR: the state is damaged"):
+        schedule.load_state_dict({**before, **change})
+    assert schedule.state_dict() == before
+    with pytest.raises(ValueError, match="MultiStepLR: the state must be a dict, got list"):
+        schedule.load_state_dict([1])  # type: ignore[arg-type]

@@ -115,6 +115,62 @@ def test_frozen_layers_stay() -> None:
     assert (after["7.weight"] != before["7.weight"]).any()
 
 
+def test_edits_reach_the_next_step() -> None:
+    """What model(x) sees, a step sees: settings of layers and of the loss."""
+    x, y = blobs(16)
+
+    def losses(edit: Callable[[cc.Trainer], None]) -> list[float]:
+        t = trainer()
+        first = t.step(x, y)
+        edit(t)
+        return [first, t.step(x, y), t.evaluate((x, y))["loss"]]
+
+    def dropout(t: cc.Trainer) -> None:
+        t.model[5].p = 0.9
+
+    def smoothing(t: cc.Trainer) -> None:
+        t.loss.label_smoothing = 0.5
+
+    def replaced(t: cc.Trainer) -> None:
+        setattr(t.model, "3", nn.Tanh())
+
+    plain = losses(lambda t: None)
+    assert losses(lambda t: None) == plain
+    for edit in (dropout, smoothing, replaced):
+        edited = losses(edit)
+        assert edited[0] == plain[0]
+        assert edited[1] != plain[1]
+        assert edited[2] != plain[2]
+
+
+def test_other_parameters_need_another_trainer() -> None:
+    def frozen(t: cc.Trainer) -> None:
+        t.model[1].weight.requires_grad = False
+
+    def replaced(t: cc.Trainer) -> None:
+        setattr(t.model, "7", nn.Linear(96, CLASSES))
+
+    for edit in (frozen, replaced):
+        t = trainer()
+        t.step(X, Y)
+        edit(t)
+        before = t.model.state_dict()
+        for _ in range(2):
+            with pytest.raises(ValueError, match=r"parameters .*changed since training began; make a new Trainer"):
+                t.step(X, Y)
+        for name, value in t.model.state_dict().items():
+            assert_same_bits(value, before[name], name)
+        assert t.evaluate((X, Y))["loss"] > 0
+
+
+@pytest.mark.parametrize("name", ["model", "loss", "optimizer"])
+def test_parts_are_not_exchanged(name: str) -> None:
+    """Programs and the optimizer's state are made of them: another one would be passed over."""
+    t = trainer()
+    with pytest.raises(AttributeError, match=name):
+        setattr(t, name, getattr(trainer(), name))
+
+
 def test_gradients_are_clipped() -> None:
     t = trainer(max_grad_norm=1e-3)
     before = t.model.state_dict()
@@ -133,7 +189,7 @@ def test_fit_learns() -> None:
     t = trainer()
     history = t.fit(blobs(256), epochs=4, validation=blobs(100, seed=1), batch_size=32)
     assert set(history) == {"loss", "accuracy", "val_loss", "val_accuracy", "lr", "seconds"}
-    assert all(len(values) == 4 for values in history.values())
+    assert all(len(values) == 4 and type(values[0]) is float for values in history.values())
     assert history["val_accuracy"][-1] == 1.0
     assert history["loss"][-1] < history["loss"][0]
     assert t.epoch == 4
@@ -151,6 +207,50 @@ def test_evaluate_and_predict() -> None:
     logs = t.evaluate((x, y), batch_size=30)
     assert logs["accuracy"] == (logits.argmax(1) == y).mean()
     assert logs["loss"] == pytest.approx(float(F.cross_entropy(logits, y)), rel=1e-4)
+
+
+class Sides(nn.Module):
+    """Two inputs, two outputs of different widths."""
+
+    def __init__(self) -> None:
+        self.left = nn.Linear(3, 2)
+        self.right = nn.Linear(4, 5)
+
+    def forward(self, a: Any, b: Any) -> Any:
+        return self.left(a), self.right(b)
+
+
+def test_predict_takes_and_gives_tuples() -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((7, 3)), rng.standard_normal((7, 4))
+    model = Sides()
+    for size in (2, 7):
+        outputs = cc.trainer.predict(model, (a, b), batch_size=size)
+        assert [o.shape for o in outputs] == [(7, 2), (7, 5)]
+        for output, expected in zip(outputs, model(a, b), strict=True):
+            np.testing.assert_allclose(output, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("ignored", [-100, 1])
+def test_ignored_labels_do_not_count(ignored: int) -> None:
+    cc.manual_seed(0)
+    model = network()
+    t = cc.Trainer(model, nn.CrossEntropyLoss(ignore_index=ignored), optim.SGD(lr=0.01))
+    x, y = blobs(40)
+    y[y == 1] = 0
+    y[8:16] = ignored  # whole batches of 4, and one label of others
+    y[20] = ignored
+    kept = y != ignored
+    logs = t.evaluate((x, y), batch_size=4)
+    logits = t.predict(x)
+    assert logs["accuracy"] == pytest.approx((logits.argmax(1) == y)[kept].mean())
+    assert logs["loss"] == pytest.approx(float(F.cross_entropy(logits[kept], y[kept])), rel=1e-5)
+    history = t.fit((x, y), validation=(x, y), batch_size=4, shuffle=False)
+    assert all(math.isfinite(values[0]) for values in history.values())
+    with pytest.raises(ValueError, match="evaluate: data has only labels that the loss ignores"):
+        t.evaluate((x[8:16], y[8:16]))
+    with pytest.raises(ValueError, match="fit: train_data has only labels that the loss ignores"):
+        t.fit((x[8:16], y[8:16]))
 
 
 def test_evaluation_changes_nothing() -> None:
@@ -195,6 +295,16 @@ def test_any_iterable_of_batches() -> None:
 
     history = trainer().fit(Batches(), epochs=2, validation=[blobs(8), blobs(9)])
     assert history.epochs == 2
+
+
+def test_a_data_set_is_its_arrays() -> None:
+    x, y = blobs(40)
+    losses = []
+    for data in ((x, y), cc.data.ArrayDataset(x, y)):
+        t = trainer()
+        t.fit(data, 2, data, batch_size=16, shuffle=False)
+        losses.append(t.history["loss"] + t.history["val_loss"])
+    assert losses[0] == losses[1]
 
 
 def test_callbacks_and_progress() -> None:
@@ -326,6 +436,36 @@ def test_wrong_states(tmp_path: Path) -> None:
         trainer().load(tmp_path / "nowhere")
 
 
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [
+        ("model", 3),
+        ("optimizer", [1]),
+        ("scheduler", "cosine"),
+        ("epoch", None),
+        ("step_count", 1.5),
+        ("seed", -1),
+        ("history", [1.0]),
+        ("history", {"loss": 3}),
+        ("history", {"loss": ["a"]}),
+    ],
+)
+def test_states_of_wrong_types_change_nothing(part: str, value: Any) -> None:
+    def new() -> cc.Trainer:
+        optimizer = optim.SGD(lr=0.1)
+        return cc.Trainer(network(), nn.CrossEntropyLoss(), optimizer, optim.StepLR(optimizer, 1))
+
+    saved, t = new(), new()
+    saved.fit(blobs(16))
+    before = t.model.state_dict()
+    with pytest.raises(ValueError, match=f"Trainer: the state's {part}"):
+        t.load_state_dict({**saved.state_dict(), part: value})
+    for name, array in t.model.state_dict().items():
+        assert_same_bits(array, before[name], name)
+    with pytest.raises(TypeError, match="Trainer: the state must be a dict, got list"):
+        t.load_state_dict([1])  # type: ignore[arg-type]
+
+
 # --- errors ------------------------------------------------------------------------------------------------------
 
 X, Y = blobs(16)
@@ -346,6 +486,25 @@ X, Y = blobs(16)
         (lambda t: t.fit(iter([(X, Y)])), "data: .*length", TypeError),
         (lambda t: t.fit([]), "fit: .*no batches", ValueError),
         (lambda t: t.fit((X, Y), keep_best=True), "fit: keep_best", ValueError),
+        (lambda t: t.fit((X, Y), epochs=-1), "fit: epochs.*-1", ValueError),
+        (lambda t: t.fit([X, Y]), r"data: every batch must be a pair \(x, y\), got ndarray.*tuple", TypeError),
+        (lambda t: t.fit(X), "data: expected arrays.*got ndarray", TypeError),
+        (lambda t: t.fit((X, "labels")), "data: y must be an array of numbers, got str", TypeError),
+        (lambda t: t.fit([(X, 3)]), "data: y must be an array of numbers, got int", TypeError),
+        (lambda t: t.fit([(X, np.int64(3))]), "data: y must be a batch.*scalar", ValueError),
+        (lambda t: t.fit((X, Y), callbacks=print), "fit: callbacks must be a list, got builtin", TypeError),
+        (lambda t: t.fit((X, Y), callbacks=[3]), "fit: a callback must be .*got int", TypeError),
+        (lambda t: t.fit((X, Y), progress=True), "fit: progress must be .*got bool", TypeError),
+        (lambda t: t.fit((X, Y), validation=[]), "fit: validation gave no batches", ValueError),
+        (lambda t: t.fit((X, Y), validation=(X[:0], Y[:0])), "fit: validation gave no batches", ValueError),
+        (lambda t: t.evaluate([X, Y]), "data: every batch must be a pair", TypeError),
+        (lambda t: t.predict(cc.data.ArrayDataset(X, Y)), "predict: x must be .*got ArrayDataset", TypeError),
+        (lambda t: t.predict(cc.data.DataLoader(cc.data.ArrayDataset(X, Y))), "predict: x.*DataLoader", TypeError),
+        (lambda t: t.predict([[1, 2], [3]]), "predict: x must be an array of numbers", ValueError),
+        (lambda t: t.predict("x"), "predict: x must be an array of numbers, got str", TypeError),
+        (lambda t: t.predict(()), r"predict: .*got \(\)", ValueError),
+        (lambda t: t.predict((X, X[:3])), r"predict: x must have the same length.*\(3,", ValueError),
+        (lambda t: cc.Trainer(t.model, t.loss, t.optimizer, 3), "Trainer: scheduler.*int", TypeError),
         (lambda t: t.evaluate([]), "evaluate: .*no batches", ValueError),
         (lambda t: t.predict(X, batch_size=0), "predict: batch_size.*0", ValueError),
         (lambda t: t.predict(np.float32(3)), "predict: .*scalar", ValueError),
@@ -368,6 +527,26 @@ def test_divergence_is_named() -> None:
     images[20] = np.nan
     with pytest.raises(cc.DivergenceError, match=r"fit: the loss is nan at epoch 1, batch 2 of 2 .*learning rate"):
         t.fit((images, np.zeros(32, np.int64)), batch_size=16, shuffle=False)
+
+
+def test_divergence_of_the_last_update_is_named() -> None:
+    """The loss of the last batch is finite: it was taken before the update that spoils the weights."""
+    x, y = np.full((4, 3), 100, np.float32), np.full((4, 1), 1e4, np.float32)
+    cc.manual_seed(0)
+    t = cc.Trainer(nn.Linear(3, 1), nn.MSELoss(), optim.SGD(lr=1e38))
+    with pytest.raises(cc.DivergenceError, match=r"fit: (weight|bias) is not finite after epoch 1"):
+        t.fit((x, y), batch_size=4)
+
+
+def test_a_validation_loss_that_is_not_finite() -> None:
+    t = trainer()
+    spoilt = np.full((8, 1, 8, 8), np.nan, np.float32)
+    data = blobs(16)
+    data = data[0].astype(np.float32), data[1]
+    with pytest.raises(cc.DivergenceError, match="fit: the validation loss is nan after epoch 1"):
+        t.fit(data, validation=(spoilt, Y[:8]))
+    with pytest.raises(ValueError, match="evaluate: the loss is nan"):
+        t.evaluate((spoilt, Y[:8]))
 
 
 def test_an_optimizer_serves_one_trainer() -> None:

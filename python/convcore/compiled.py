@@ -18,7 +18,7 @@ from .parameter import Variable, clock
 from .symbol import Array, Symbol, Tracer
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike, DTypeLike, NDArray
 
     from .parameter import Parameter
     from .profile import Profile
@@ -131,29 +131,46 @@ class CompiledProgram:
 
 
 class CompiledBatches:
-    """One `CompiledProgram` per batch size, in `programs`; the input's batch chooses."""
+    """One `CompiledProgram` per batch size, in `programs`; the input's batch chooses. `memory` and `steps` are by batch
+    size too."""
 
     def __init__(self, programs: Mapping[int, CompiledProgram]) -> None:
         self.programs = dict(programs)
 
     def __call__(self, *inputs: ArrayLike) -> Any:
+        return self._program(inputs)(*inputs)
+
+    @property
+    def memory(self) -> dict[int, dict[str, int]]:
+        return {batch: program.memory for batch, program in self.programs.items()}
+
+    @property
+    def steps(self) -> dict[int, list[dict[str, Any]]]:
+        return {batch: program.steps for batch, program in self.programs.items()}
+
+    def profile(self, *inputs: ArrayLike) -> Profile:
+        """Of the program of the inputs' batch size."""
+        return self._program(inputs).profile(*inputs)
+
+    def _program(self, inputs: tuple[ArrayLike, ...]) -> CompiledProgram:
         batch = np.shape(inputs[0])[:1] if inputs else ()
         program = self.programs.get(batch[0]) if batch else None
         if program is None:
             shape = np.shape(inputs[0]) if inputs else "nothing"
             raise ValueError(f"program: compiled for batches of {', '.join(map(str, self.programs))}, got {shape}")
-        return program(*inputs)
+        return program
 
 
 def compile(
-    model: Module, shape: Sequence[Any], *, dtype: str | Sequence[str] = "float32"
+    model: Module, shape: Sequence[Any], *, dtype: DTypeLike | Sequence[DTypeLike] = "float32"
 ) -> CompiledProgram | CompiledBatches:
     """Compiles a model for inference: shapes checked, batch norms and ReLUs fused into the convolutions and linear
     layers before them, algorithms chosen, memory laid out once.
 
     shape: of the input, batch included: (1, 3, 224, 224). ((1, 32), 3, 224, 224) compiles for batches of 1 and of 32.
     A list of shapes is for models of several inputs.
-    dtype: "float32" or "uint8" (images that a Normalize layer takes as they are), or one for each input.
+    dtype: "float32" or "uint8" (images that a Normalize layer takes as they are), or one for each input; NumPy's types
+    will do.
     Raises ShapeError naming the layer that does not fit.
     """
     if not isinstance(model, Module):
@@ -161,13 +178,15 @@ def compile(
     if not isinstance(shape, Sequence) or isinstance(shape, str) or not shape:
         raise TypeError(f"compile: shape must be a tuple such as (1, 3, 224, 224), got {shape!r}")
     shapes = list(shape) if all(isinstance(s, Sequence) for s in shape) else [shape]
-    dtypes = [dtype] * len(shapes) if isinstance(dtype, str) else list(dtype)
+    if any(len(s) == 0 for s in shapes):
+        raise ValueError(f"compile: shape must be of one dimension or more, got {shape!r}")
+    given = dtype if isinstance(dtype, (tuple, list)) else [dtype] * len(shapes)
+    dtypes = [dtype_name("compile", d) for d in given]
     if len(dtypes) != len(shapes):
         raise ValueError(f"compile: dtype must be given once or for each of {len(shapes)} inputs, got {dtype!r}")
-    for d in dtypes:
-        if d not in ("float32", "uint8"):
-            raise ValueError(f'compile: dtype must be "float32" or "uint8", got {d!r}')
     batches = [s[0] for s in shapes if isinstance(s[0], Sequence)]
+    if any(len(b) == 0 for b in batches):
+        raise ValueError(f"compile: shape must hold at least one batch size, got {shape!r}")
     if not batches:
         return CompiledProgram(model, [_spec(s, d) for s, d in zip(shapes, dtypes, strict=True)])
     if len(batches) != len(shapes) or any(tuple(b) != tuple(batches[0]) for b in batches):
@@ -178,6 +197,17 @@ def compile(
             for n in batches[0]
         }
     )
+
+
+def dtype_name(op: str, value: Any) -> str:
+    """The name of a type, given as NumPy's dtype(value) takes it (but for its None)."""
+    try:
+        name = "" if value is None else str(np.dtype(value))
+    except TypeError:
+        name = ""
+    if name not in ("float32", "uint8"):
+        raise ValueError(f'{op}: dtype must be "float32" or "uint8", got {value!r}')
+    return name
 
 
 def _spec(shape: Sequence[Any], dtype: str) -> Spec:

@@ -33,31 +33,36 @@ class BatchReport(NamedTuple):
 
 
 class Average:
-    """Means over the images of many batches. summed: each batch's loss is a sum, not a mean, over its images."""
+    """Means over the images of many batches, without those whose labels are ignored. summed: each batch's loss is a
+    sum, not a mean, over its images."""
 
     def __init__(self, summed: bool = False) -> None:
         self.images = 0
+        self.counted = 0.0  # images that the loss does not ignore
         self._summed = summed
         self._loss = 0.0
         self._right = 0.0
-        self._counted = 0
+        self._labelled = 0.0
 
-    def add(self, scalars: list[float], images: int) -> None:
+    def add(self, scalars: list[float], images: int, counted: float) -> None:
         """scalars: the batch's loss, and the number of right answers where there are labels."""
         self.images += images
-        self._loss += scalars[0] * (1 if self._summed else images)
+        if not counted:  # the mean of nothing: the loss is nan
+            return
+        self.counted += counted
+        self._loss += scalars[0] * (1 if self._summed else counted)
         if len(scalars) > 1:
             self._right += scalars[1]
-            self._counted += images
+            self._labelled += counted
 
     @property
     def loss(self) -> float:
-        return self._loss / self.images if self.images else float("nan")
+        return self._loss / self.counted if self.counted else float("nan")
 
     @property
     def accuracy(self) -> float:
-        return self._right / self._counted if self._counted else float("nan")
+        return self._right / self._labelled if self._labelled else float("nan")
 
     def logs(self, prefix: str = "") -> dict[str, float]:
         logs = {f"{prefix}loss": self.loss}
-        return logs | {f"{prefix}accuracy": self.accuracy} if self._counted else logs
+        return logs | {f"{prefix}accuracy": self.accuracy} if self._labelled else logs

@@ -6,11 +6,12 @@ any number of threads.
 
 from __future__ import annotations
 
-import operator
 from itertools import count
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from .arguments import integer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +30,7 @@ def manual_seed(seed: int) -> None:
     Source: torch.manual_seed.
     """
     global _generator, _seed, _steps
-    value = operator.index(seed)
+    value = integer("manual_seed", "seed", seed)
     if not 0 <= value < 2**64:
         raise ValueError(f"manual_seed: seed must be in [0, 2**64), got {value}")
     _seed, _generator, _steps = value, np.random.default_rng(value), count()

@@ -1,6 +1,7 @@
 """Model files: safetensors, with the architecture as JSON in the metadata.
 
-The architecture names layers of a closed list with their constructor's arguments, nested. Reading a file builds
+The architecture names layers of a closed list with their constructor's arguments and frozen parameters, nested; a
+layer used again is named by the path of its first use. Reading a file builds
 layers of that list and nothing else; no name in a file is ever imported, and no size in it is believed before the
 file's own length has been checked against it.
 """
@@ -19,6 +20,7 @@ import numpy as np
 from . import _core, nn
 from .nn.init import blank
 from .nn.module import Module
+from .parameter import Parameter, Variable
 
 FORMAT = "1"
 MAX_DEPTH = 64  # of nested layers
@@ -38,43 +40,111 @@ _LAYERS: dict[str, type[Module]] = {
 
 
 def architecture(model: Module) -> dict[str, Any] | None:
-    """The model as JSON, or None if it holds a module (or a direct parameter) that is not of the library."""
+    """The model as JSON, or None if that would not give it back: it holds a module that is not of the library,
+    parameters that its layers' constructors do not make, or one parameter in two layers."""
+    variables = [id(v) for m in model.modules() for v in _own(m).values()]
+    return _describe(model, "", {}) if len(variables) == len(set(variables)) else None
+
+
+def _describe(model: Module, path: str, seen: dict[int, str]) -> dict[str, Any] | None:
+    if id(model) in seen:
+        return {"shared": seen[id(model)]}
+    seen[id(model)] = path
     name = type(model).__name__
-    if _CONTAINERS.get(name) is type(model):
-        children = {key: architecture(child) for key, child in model.named_children()}
+    if _CONTAINERS.get(name) is type(model) and not _own(model):
+        children = {key: _describe(child, _join(path, key), seen) for key, child in model.named_children()}
         return None if None in children.values() else {"type": name, "children": children}
-    if _LAYERS.get(name) is type(model) and not any(model.children()):
-        return {"type": name, "config": model.config()}
-    return None
+    if _LAYERS.get(name) is not type(model) or any(model.children()) or not _is_as_made(model):
+        return None
+    frozen = [key for key, v in _own(model).items() if isinstance(v, Parameter) and not v.requires_grad]
+    return {"type": name, "config": model.config(), **({"frozen": frozen} if frozen else {})}
+
+
+def _own(module: Module) -> dict[str, Variable]:
+    return {key: value for key, value in vars(module).items() if isinstance(value, Variable)}
+
+
+def _is_as_made(layer: Module) -> bool:
+    """Whether the layer's constructor makes variables of the same names, kinds and shapes."""
+    own = _own(layer)
+    try:
+        with blank(sum(v.size for v in own.values())):
+            made = _own(type(layer)(**layer.config()))
+    except (TypeError, ValueError, OverflowError):
+        return False
+    return {k: (type(v), v.shape) for k, v in own.items()} == {k: (type(v), v.shape) for k, v in made.items()}
+
+
+def _join(path: str, key: str) -> str:
+    return f"{path}.{key}" if path else key
 
 
 def build(description: Any) -> Module:
     """The model that `architecture` described. Raises ValueError for anything else."""
-    return _build(description, "model", 0, [0])
+    return _Builder().build(description, "", 0)
 
 
-def _build(description: Any, path: str, depth: int, count: list[int]) -> Module:
-    count[0] += 1
-    if depth > MAX_DEPTH or count[0] > MAX_LAYERS:
-        raise ValueError(f"{path}: more than {MAX_DEPTH} levels or {MAX_LAYERS} layers")
-    if not isinstance(description, dict) or not isinstance(description.get("type"), str):
-        raise ValueError(f"{path}: a layer must be an object with a type")
-    name = description["type"]
-    if name in _CONTAINERS:
-        children = description.get("children")
-        if set(description) != {"type", "children"} or not isinstance(children, dict):
-            raise ValueError(f"{path}: {name} must have children, and nothing else")
-        modules = {key: _build(child, f"{path}.{key}", depth + 1, count) for key, child in children.items()}
-        return _fill(name, modules, path)
-    if name not in _LAYERS:
-        raise ValueError(f"{path}: {name!r} is no layer of this version of convcore")
-    config = description.get("config")
-    if set(description) != {"type", "config"} or not isinstance(config, dict):
-        raise ValueError(f"{path}: {name} must have a config, and nothing else")
-    try:
-        return _LAYERS[name](**config)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise ValueError(f"{path}: {error}") from None
+class _Builder:
+    """Builds one description. Shared layers are counted as often as they come: a few lines could name 2**60."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._built: dict[str, tuple[Module, int]] = {}  # by path: the module, and how many layers it is
+
+    def build(self, description: Any, path: str, depth: int) -> Module:
+        if isinstance(description, dict) and set(description) == {"shared"}:
+            first = description["shared"]
+            if not isinstance(first, str) or first not in self._built:
+                raise ValueError(f"{_named(path)}: there is no layer {first!r} before it to be shared")
+            module, size = self._built[first]
+            self._add(size, path, depth)
+            return module
+        before = self._count
+        self._add(1, path, depth)
+        module = self._layer(description, path, depth)
+        self._built[path] = module, self._count - before
+        return module
+
+    def _add(self, layers: int, path: str, depth: int) -> None:
+        self._count += layers
+        if depth > MAX_DEPTH or self._count > MAX_LAYERS:
+            raise ValueError(f"{_named(path)}: more than {MAX_DEPTH} levels or {MAX_LAYERS} layers")
+
+    def _layer(self, description: Any, path: str, depth: int) -> Module:
+        where = _named(path)
+        if not isinstance(description, dict) or not isinstance(description.get("type"), str):
+            raise ValueError(f"{where}: a layer must be an object with a type")
+        name = description["type"]
+        if name in _CONTAINERS:
+            children = description.get("children")
+            if set(description) != {"type", "children"} or not isinstance(children, dict):
+                raise ValueError(f"{where}: {name} must have children, and nothing else")
+            modules = {key: self.build(child, _join(path, key), depth + 1) for key, child in children.items()}
+            return _fill(name, modules, where)
+        if name not in _LAYERS:
+            raise ValueError(f"{where}: {name!r} is no layer of this version of convcore")
+        config, frozen = description.get("config"), description.get("frozen", [])
+        if set(description) - {"frozen"} != {"type", "config"} or not isinstance(config, dict):
+            raise ValueError(f"{where}: {name} must have a config, and nothing else but frozen")
+        try:
+            layer = _LAYERS[name](**config)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise ValueError(f"{where}: {error}") from None
+        _freeze(layer, frozen, where)
+        return layer
+
+
+def _named(path: str) -> str:
+    return _join("model", path) if path else "model"
+
+
+def _freeze(layer: Module, names: Any, path: str) -> None:
+    own = _own(layer)
+    for name in names if isinstance(names, list) else [names]:
+        parameter = own.get(name) if isinstance(name, str) else None
+        if not isinstance(parameter, Parameter):
+            raise ValueError(f"{path}: frozen must hold names of parameters, got {name!r}")
+        parameter.requires_grad = False
 
 
 def _fill(name: str, modules: Mapping[str, Module], path: str) -> Module:
@@ -93,6 +163,8 @@ def _fill(name: str, modules: Mapping[str, Module], path: str) -> Module:
 def save(model: Module, path: str | os.PathLike[str], metadata: Mapping[str, str] | None = None) -> None:
     """Writes the model's weights, and its architecture if it is made of library layers alone, to a safetensors file.
 
+    Layers used twice and frozen parameters come back as such. A model that the architecture could not give back (with
+    layers or parameters of your own, or one parameter in two layers) is saved without it: `load` then needs the model.
     The file appears whole or not at all. metadata: more strings to keep in the file; "convcore", "format" and
     "architecture" are taken.
     """
@@ -115,6 +187,8 @@ def load(path: str | os.PathLike[str], model: Module | None = None) -> Module:
     A file of library layers needs no model. Raises FileNotFoundError, or ValueError where the file is damaged, is of
     something else, or does not hold its architecture.
     """
+    if model is not None and not isinstance(model, Module):
+        raise TypeError(f"load: model must be a Module, got {type(model).__name__}")
     arrays, metadata = read(path)
     if model is not None:
         model.load_state_dict(arrays)
@@ -134,8 +208,8 @@ def _model(arrays: Mapping[str, Any], metadata: Mapping[str, str]) -> Module:
     description = json.loads(text)
     if description is None:
         raise ValueError(
-            "holds a model with layers of your own, whose code is not in the file; build it and give it: "
-            "load(path, model)"
+            "holds a model with layers or parameters of your own, whose code is not in the file; build it and give "
+            "it: load(path, model)"
         )
     with blank(sum(array.size for array in arrays.values())):
         model = build(description)
@@ -166,7 +240,7 @@ def _write(arrays: Mapping[str, Any], metadata: Mapping[str, str], path: str | o
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     try:
         # Not save_file: its files can be read by their owner alone, whatever the umask.
-        temporary.write_bytes(save({key: np.ascontiguousarray(a) for key, a in arrays.items()}, dict(metadata)))
+        temporary.write_bytes(save({key: np.asarray(a, order="C") for key, a in arrays.items()}, dict(metadata)))
         os.replace(temporary, target)
     except BaseException as error:
         temporary.unlink(missing_ok=True)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import functional as F
-from .compiled import CompiledProgram, Spec, trace
+from .arguments import integer
+from .compiled import CompiledProgram, Spec, dtype_name, trace
 from .nn.module import Module
 from .symbol import Symbol
 from .table import format_bytes, format_count, format_table
@@ -73,6 +74,11 @@ def summarize(model: Module, *input_shapes: Sequence[int], batch_size: int = 1, 
     """As `Module.summary`, without printing."""
     if not input_shapes:
         raise TypeError("summary: give the input's shape without the batch, such as (1, 28, 28)")
+    if not all(isinstance(shape, Sequence) and not isinstance(shape, str) for shape in input_shapes):
+        shown = ", ".join(map(repr, input_shapes))
+        raise TypeError(f"summary: input_shapes must be tuples such as (1, 28, 28), got {shown}")
+    batch_size = integer("summary", "batch_size", batch_size)
+    dtype = dtype_name("summary", dtype)
     specs: list[Spec] = [((batch_size, *shape), dtype) for shape in input_shapes]
     program = CompiledProgram(model, specs)
     layers = tuple(

@@ -124,9 +124,13 @@ class Tracer:
         values = [self._value(kind, x, rank) for x in inputs]
         return Symbol(self, self.graph.add_node(kind, name, attributes, values))
 
-    def _node_name(self, kind: str) -> str:
+    def place(self, kind: str) -> str:
+        """The name of the running layer, with the op's kind behind it unless the layer is that op."""
         path, is_leaf = self._path[-1]
-        name = path if path and is_leaf else f"{path}.{kind}" if path else kind
+        return path if path and is_leaf else f"{path}.{kind}" if path else kind
+
+    def _node_name(self, kind: str) -> str:
+        name = self.place(kind)
         self._used[name] += 1
         return name if self._used[name] == 1 else f"{name}_{self._used[name]}"
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from . import _core, rng
 from .arguments import integer, number
-from .batches import ArrayBatches
+from .batches import ArrayBatches, as_array, pairs, same_length
 from .history import Average, BatchReport, History
 from .nn.module import Module
 from .optim import LRScheduler, Optimizer, ReduceLROnPlateau
@@ -25,9 +25,11 @@ if TYPE_CHECKING:
 Data: TypeAlias = Iterable[tuple[Any, Any]] | tuple[Any, Any]
 Scheduler: TypeAlias = LRScheduler | ReduceLROnPlateau
 
+_EVENTS = ("on_fit_begin", "on_epoch_begin", "on_batch_end", "on_epoch_end", "on_fit_end")
+
 
 class DivergenceError(ValueError):
-    """The loss became infinite or not a number."""
+    """The loss or a weight became infinite or not a number."""
 
 
 class Trainer:
@@ -38,6 +40,9 @@ class Trainer:
     scheduler: stepped by `fit` (per epoch, per batch or with the validation loss: its `interval`).
     max_grad_norm: gradients are scaled so that their common norm is at most this; 0 or None: never. Source:
     torch.nn.utils.clip_grad_norm_.
+
+    model, loss and optimizer stay those it was made with. Layers and settings within them may be edited between steps,
+    but not which parameters are trained.
 
     Attributes: epoch (completed ones), step_count, history (of all fits), stop (callbacks set it to end `fit` after
     the epoch), last_grad_norm (before clipping).
@@ -58,11 +63,13 @@ class Trainer:
             raise TypeError(f"Trainer: loss must be a loss layer or a function, got {type(loss).__name__}")
         if not isinstance(optimizer, Optimizer):
             raise TypeError(f"Trainer: optimizer must come from convcore.optim, got {type(optimizer).__name__}")
+        if scheduler is not None and not isinstance(scheduler, (LRScheduler, ReduceLROnPlateau)):
+            raise TypeError(f"Trainer: scheduler must come from convcore.optim, got {type(scheduler).__name__}")
         if scheduler is not None and scheduler.optimizer is not optimizer:
             raise ValueError("Trainer: the scheduler was made for another optimizer")
-        self.model = model
-        self.loss = loss
-        self.optimizer = optimizer
+        self._model = model
+        self._loss = loss
+        self._optimizer = optimizer
         self.scheduler = scheduler
         self.max_grad_norm = 0.0 if max_grad_norm is None else number("Trainer", "max_grad_norm", max_grad_norm)
         if not 0 <= self.max_grad_norm < math.inf:
@@ -75,6 +82,18 @@ class Trainer:
         self._core: _core.Optimizer | None = None
         self._training = BatchPrograms(model, loss, training=True)
         self._evaluation = BatchPrograms(model, loss, training=False)
+
+    @property
+    def model(self) -> Module:
+        return self._model
+
+    @property
+    def loss(self) -> LossFunction:
+        return self._loss
+
+    @property
+    def optimizer(self) -> Optimizer:
+        return self._optimizer
 
     # --- one batch ------------------------------------------------------------------------------------------------
 
@@ -118,23 +137,31 @@ class Trainer:
     ) -> History:
         """Trains for so many epochs more.
 
-        train_data, validation: arrays (x, y), or an iterable of batches (x, y) with a length that can be iterated
-        again, as `convcore.data.DataLoader`; batch_size and shuffle (seeded by `manual_seed`) are for arrays.
+        train_data, validation: arrays (x, y), a `convcore.data.ArrayDataset`, or an iterable of batches (x, y) with a
+        length that can be iterated again, as `convcore.data.DataLoader`; batch_size and shuffle (seeded by
+        `manual_seed`) are for the first two.
         callbacks: functions (trainer, epoch, logs) called after each epoch, or objects with any of the methods
         on_fit_begin(trainer), on_epoch_begin(trainer, epoch), on_batch_end(trainer, report), on_epoch_end(trainer,
         epoch, logs), on_fit_end(trainer). Epochs count from 1. progress: called with a BatchReport after each batch.
         verbose: prints a line per epoch. keep_best: ends with the weights of the best validation loss.
-        Returns the trainer's History. Raises DivergenceError naming epoch and batch if the loss is not finite.
+        Means are over the images (and labels) that the loss does not ignore.
+        Returns the trainer's History. Raises DivergenceError, naming the epoch and what it was, if a batch's loss, a
+        weight after the epoch or the validation loss is not finite.
         """
         epochs = integer("fit", "epochs", epochs)
+        if epochs < 0:
+            raise ValueError(f"fit: epochs must not be negative, got {epochs}")
+        _check_callbacks(callbacks, progress)
         batches = self._batches(train_data, batch_size, shuffle)
         held_out = None if validation is None else self._batches(validation, batch_size, False)
+        if held_out is not None and not len(held_out):
+            raise ValueError("fit: validation gave no batches")
         if keep_best and held_out is None:
             raise ValueError("fit: keep_best needs a validation")
         if self.scheduler is not None:
             self.scheduler.prepare(epochs, len(batches))
         best: tuple[float, dict[str, Array] | None] = (math.inf, None)
-        last = self.epoch + max(epochs, 0)
+        last = self.epoch + epochs
         self.stop = False
         _call(callbacks, "on_fit_begin", self)
         while self.epoch < last and not self.stop:
@@ -142,7 +169,10 @@ class Trainer:
             begin = time.perf_counter()
             logs = self._train_epoch(batches, last, callbacks, progress)
             if held_out is not None:
-                logs |= self._evaluate(held_out).logs("val_")
+                logs |= self._evaluate(held_out, "fit: validation").logs("val_")
+                loss = logs["val_loss"]
+                if not math.isfinite(loss):
+                    raise DivergenceError(f"fit: the validation loss is {loss} after epoch {self.epoch + 1}")
             logs["seconds"] = time.perf_counter() - begin
             self._step_scheduler_after_epoch(logs)
             self.epoch += 1
@@ -174,16 +204,17 @@ class Trainer:
         count = len(batches)
         begin = time.perf_counter()
         lr = self.optimizer.lr
-        for i, (x, y) in enumerate(batches, 1):
+        for i, (x, y) in enumerate(pairs(batches), 1):
             lr = self.optimizer.lr
             scalars = self._step(x, y)
-            if not math.isfinite(scalars[0]):
+            counted = self._training.counted(y)
+            if counted and not math.isfinite(scalars[0]):
                 raise DivergenceError(
                     f"fit: the loss is {scalars[0]} at epoch {self.epoch + 1}, batch {i} of {count} (learning rate "
                     f"{lr:g}): try a smaller learning rate or max_grad_norm, and look for NaN in the data"
                 )
             images = len(y)
-            average.add(scalars, images)
+            average.add(scalars, images, counted)
             if per_batch is not None:
                 per_batch.step()
             if wants_reports:
@@ -192,9 +223,18 @@ class Trainer:
                 _call(callbacks, "on_batch_end", self, report)
                 if progress is not None:
                     progress(report)
-        if not average.images:
-            raise ValueError("fit: train_data gave no batches")
+        _check_counted(average, "fit: train_data")
+        self._check_weights()
         return average.logs() | {"lr": lr}
+
+    def _check_weights(self) -> None:
+        """The loss of the last batch was taken before its update."""
+        for name, parameter in zip(self._training.names, self._training.parameters, strict=True):
+            if not np.isfinite(parameter.memory).all():
+                raise DivergenceError(
+                    f"fit: {name} is not finite after epoch {self.epoch + 1}: try a smaller learning rate or "
+                    "max_grad_norm"
+                )
 
     def _step_scheduler_after_epoch(self, logs: Mapping[str, float]) -> None:
         if isinstance(self.scheduler, ReduceLROnPlateau):
@@ -203,32 +243,44 @@ class Trainer:
             self.scheduler.step()
 
     def evaluate(self, data: Data, *, batch_size: int = 256) -> dict[str, float]:
-        """Loss and, where targets are labels, accuracy over the data, in inference mode. data: as in `fit`."""
-        average = self._evaluate(self._batches(data, batch_size, False))
-        if not average.images:
-            raise ValueError("evaluate: data gave no batches")
+        """Loss and, where targets are labels, accuracy over the data, in inference mode. data: as in `fit`.
+
+        Labels that the loss ignores count in neither. Raises ValueError if the loss is not finite.
+        """
+        average = self._evaluate(self._batches(data, batch_size, False), "evaluate: data")
+        if not math.isfinite(average.loss):
+            raise ValueError(f"evaluate: the loss is {average.loss}: look for NaN in the data and in the weights")
         return average.logs()
 
     def _average(self) -> Average:
         return Average(summed=getattr(self.loss, "reduction", "mean") == "sum")
 
-    def _evaluate(self, batches: Any) -> Average:
+    def _evaluate(self, batches: Any, what: str) -> Average:
         average = self._average()
-        for x, y in batches:
+        for x, y in pairs(batches):
             traced, inputs = self._evaluation.prepare(x, y)
             version = max((v.version for v in (*traced.parameters, *traced.buffers)), default=0)
             outputs = traced.program.run(inputs, version)
-            average.add([float(o) for o in outputs], len(y))
+            average.add([float(o) for o in outputs], len(y), self._evaluation.counted(y))
+        _check_counted(average, what)
         return average
 
-    def predict(self, x: Any, *, batch_size: int = 256) -> Array:
-        """The model's output for many inputs x: (N, ...), in batches, in inference mode. Returns (N, ...)."""
+    def predict(self, x: Any, *, batch_size: int = 256) -> Any:
+        """The model's output for many inputs x, in batches, in inference mode.
+
+        x: an array (N, ...), or a tuple of such for models of several inputs. Returns an array (N, ...), or a tuple of
+        such from models of several outputs.
+        """
         return predict(self.model, x, batch_size=batch_size)
 
     def _batches(self, data: Any, batch_size: int, shuffle: bool) -> Any:
         if isinstance(data, tuple) and len(data) == 2:
             return ArrayBatches(*data, batch_size, shuffle, self.seed)
-        if not hasattr(data, "__iter__") or not hasattr(data, "__len__"):
+        from .data import ArrayDataset, DataLoader
+
+        if isinstance(data, ArrayDataset):
+            return DataLoader(data, _batch_size("data", batch_size), shuffle, self.seed)
+        if isinstance(data, (np.ndarray, str)) or not hasattr(data, "__iter__") or not hasattr(data, "__len__"):
             raise TypeError(
                 f"data: expected arrays (x, y) or an iterable of batches with a length, got {type(data).__name__}"
             )
@@ -250,11 +302,23 @@ class Trainer:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Takes what `state_dict` gave, of a Trainer with the same model, optimizer and schedule. Raises ValueError."""
+        if not isinstance(state, Mapping):
+            raise TypeError(f"Trainer: the state must be a dict, got {type(state).__name__}")
         missing = {"model", "optimizer", "scheduler", "epoch", "step_count", "seed", "history"} - set(state)
         if missing:
             raise ValueError(f"Trainer: the state lacks {', '.join(sorted(missing))}")
         if (state["scheduler"] is None) != (self.scheduler is None):
             raise ValueError("Trainer: the state and this trainer must both have a scheduler, or neither")
+        for part in ("model", "optimizer", "history", *(() if self.scheduler is None else ("scheduler",))):
+            if not isinstance(state[part], Mapping):
+                raise ValueError(f"Trainer: the state's {part} must be a dict, got {type(state[part]).__name__}")
+        for part in ("epoch", "step_count", "seed"):
+            value = state[part]
+            if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 0:
+                raise ValueError(f"Trainer: the state's {part} must be an int of at least 0, got {value!r}")
+        for key, values in state["history"].items():
+            if not isinstance(values, list) or not all(isinstance(v, (int, float)) for v in values):
+                raise ValueError(f"Trainer: the state's history of {key} must be a list of numbers")
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         if self.scheduler is not None:
@@ -277,18 +341,47 @@ class Trainer:
         self.load_state_dict(load_state(path))
 
 
-def predict(model: Module, x: Any, *, batch_size: int = 256) -> Array:
+def predict(model: Module, x: Any, *, batch_size: int = 256) -> Any:
     """As `Trainer.predict`, without a trainer."""
-    array = np.asarray(x)
-    size = integer("predict", "batch_size", batch_size)
-    if size < 1:
-        raise ValueError(f"predict: batch_size must be at least 1, got {batch_size}")
-    if array.ndim == 0:
-        raise ValueError("predict: x must be a batch (N, ...), got a scalar")
-    if len(array) <= size:
-        return np.asarray(model(array))
-    parts = [model(array[begin : begin + size]) for begin in range(0, len(array), size)]
+    if not isinstance(model, Module):
+        raise TypeError(f"predict: model must be a Module, got {type(model).__name__}")
+    size = _batch_size("predict", batch_size)
+    arrays = [as_array("predict", "x", a) for a in (x if isinstance(x, tuple) else (x,))]
+    if not arrays:
+        raise ValueError("predict: x must be an array or a tuple of arrays, got ()")
+    count = same_length("predict", "x", arrays)
+    parts = [model(*(a[begin : begin + size] for a in arrays)) for begin in range(0, max(count, 1), size)]
+    if len(parts) == 1:
+        return parts[0]
+    if isinstance(parts[0], tuple):
+        return tuple(np.concatenate(output) for output in zip(*parts, strict=True))
     return np.concatenate(parts)
+
+
+def _batch_size(op: str, value: Any) -> int:
+    size = integer(op, "batch_size", value)
+    if size < 1:
+        raise ValueError(f"{op}: batch_size must be at least 1, got {value}")
+    return size
+
+
+def _check_counted(average: Average, what: str) -> None:
+    if not average.images:
+        raise ValueError(f"{what} gave no batches")
+    if not average.counted:
+        raise ValueError(f"{what} has only labels that the loss ignores")
+
+
+def _check_callbacks(callbacks: Any, progress: Any) -> None:
+    if isinstance(callbacks, str) or not isinstance(callbacks, Sequence):
+        raise TypeError(f"fit: callbacks must be a list, got {type(callbacks).__name__}")
+    for callback in callbacks:
+        if not callable(callback) and not any(hasattr(callback, event) for event in _EVENTS):
+            raise TypeError(
+                f"fit: a callback must be a function or have one of {', '.join(_EVENTS)}, got {type(callback).__name__}"
+            )
+    if progress is not None and not callable(progress):
+        raise TypeError(f"fit: progress must be a function, got {type(progress).__name__}")
 
 
 def _call(callbacks: Sequence[object], event: str, *arguments: Any) -> None:

@@ -60,6 +60,9 @@ class BatchPrograms:
         target_spec = (target.shape, self._target_dtype(target))
         if self.edited():
             self._programs.clear()
+        inputs = (*arrays, target)
+        if self._hides_labels(target_spec):
+            inputs = (*inputs, np.where(target == self._ignore_index, -1, target))
         key = (get_num_threads(), *specs, target_spec)  # programs are planned for a number of threads
         traced = self._programs.get(key)
         if traced is None:
@@ -70,7 +73,23 @@ class BatchPrograms:
                 self._programs.popitem(last=False)
         else:
             self._programs.move_to_end(key)
-        return traced, (*arrays, target)
+        return traced, inputs
+
+    @property
+    def _ignore_index(self) -> int:
+        index = getattr(self.loss, "ignore_index", None)
+        return -100 if index is None else int(index)
+
+    def _hides_labels(self, target: Spec) -> bool:
+        """Ignored labels that are class numbers get to correct_count as -1, in an input of their own."""
+        return target[1] == "int64" and self._ignore_index >= 0
+
+    def counted(self, target: Array) -> float:
+        """How many of the batch's images count in its loss: all but those with ignored labels (in parts, where an
+        image has several). target: (N, ...)."""
+        if not target.size or self._target_dtype(target) != "int64":
+            return len(target)
+        return int(np.count_nonzero(target != self._ignore_index)) * len(target) / target.size
 
     def _target_dtype(self, target: Array) -> str:
         declared = getattr(self.loss, "target_dtype", None)
@@ -80,17 +99,19 @@ class BatchPrograms:
 
     def _build(self, specs: Sequence[Spec], target: Spec) -> Traced:
         def forward(*symbols: Symbol) -> list[Symbol]:
-            *inputs, labels = symbols
+            *inputs, labels = symbols[: len(specs) + 1]
             output = self.model(*inputs)
             value = self.loss(output, labels)
             if not isinstance(value, Symbol):
                 raise TypeError(f"loss: must return a symbol made by convcore.functional, got {type(value).__name__}")
             if labels.dtype == "int64" and labels.ndim == 1 and isinstance(output, Symbol) and output.ndim == 2:
-                return [value, output.tracer.emit("correct_count", {}, (output, labels))]
+                return [value, output.tracer.emit("correct_count", {}, (output, symbols[-1]))]
             return [value]
 
         names = ["x"] if len(specs) == 1 else [f"x{i}" for i in range(len(specs))]
         inputs = [*zip(names, specs, strict=True), ("y", target)]
+        if self._hides_labels(target):
+            inputs.append(("y_counted", target))
         traced = trace({"": self.model, "loss": self.loss}, forward, inputs, self.training)
         if self.training:
             self._share(traced)

@@ -245,9 +245,6 @@ def fit(
     try:
         with reporter(epochs, len(data), trainer.epoch) as show:
             trainer.fit(batches, epochs - trainer.epoch, validation, callbacks=[Recorder(run, show, signature, epochs)])
-        final = trainer.history["val_loss"][-1] if validation is not None else 0.0
-        if not math.isfinite(final):
-            raise DivergenceError(f"fit: the validation loss is {final} after epoch {trainer.epoch}")
     except DivergenceError as error:
         run.log(str(error))
         run.checkpoint.unlink(missing_ok=True)

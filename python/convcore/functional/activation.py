@@ -9,39 +9,64 @@ from ..symbol import T
 from .dispatch import apply
 
 
-def relu(x: T) -> T:
-    """max(x, 0). Any shape. Source: torch.nn.functional.relu."""
+def relu(x: T, inplace: bool = False) -> T:
+    """max(x, 0). x: (N, C), (N, C, L) or (N, C, H, W).
+
+    Raises ShapeError for x of other ranks than 2 to 4, TypeError for what is no array of real numbers.
+    Source: torch.nn.functional.relu.
+    """
     return apply("relu", {}, x)
 
 
-def leaky_relu(x: T, negative_slope: float = 0.01) -> T:
-    """x where x > 0, negative_slope * x elsewhere. Source: torch.nn.functional.leaky_relu."""
+def leaky_relu(x: T, negative_slope: float = 0.01, inplace: bool = False) -> T:
+    """x where x > 0, negative_slope * x elsewhere.
+
+    Raises ShapeError for x of other ranks than 2 to 4, TypeError for what is no array of real numbers.
+    Source: torch.nn.functional.leaky_relu.
+    """
     return apply("leaky_relu", {"negative_slope": number("leaky_relu", "negative_slope", negative_slope)}, x)
 
 
-def relu6(x: T) -> T:
-    """min(max(x, 0), 6). Source: torch.nn.functional.relu6."""
+def relu6(x: T, inplace: bool = False) -> T:
+    """min(max(x, 0), 6).
+
+    Raises ShapeError for x of other ranks than 2 to 4, TypeError for what is no array of real numbers.
+    Source: torch.nn.functional.relu6.
+    """
     return apply("relu6", {}, x)
 
 
 def sigmoid(x: T) -> T:
-    """1 / (1 + exp(-x)). Source: torch.nn.functional.sigmoid."""
+    """1 / (1 + exp(-x)).
+
+    Raises ShapeError for x of other ranks than 2 to 4, TypeError for what is no array of real numbers.
+    Source: torch.nn.functional.sigmoid.
+    """
     return apply("sigmoid", {}, x)
 
 
 def tanh(x: T) -> T:
-    """The hyperbolic tangent. Source: torch.nn.functional.tanh."""
+    """The hyperbolic tangent.
+
+    Raises ShapeError for x of other ranks than 2 to 4, TypeError for what is no array of real numbers.
+    Source: torch.nn.functional.tanh.
+    """
     return apply("tanh", {}, x)
 
 
-def silu(x: T) -> T:
-    """x * sigmoid(x), also called swish. Source: torch.nn.functional.silu."""
+def silu(x: T, inplace: bool = False) -> T:
+    """x * sigmoid(x), also called swish.
+
+    Raises ShapeError for x of other ranks than 2 to 4, TypeError for what is no array of real numbers.
+    Source: torch.nn.functional.silu.
+    """
     return apply("silu", {}, x)
 
 
 def gelu(x: T, approximate: str = "none") -> T:
     """x * Phi(x) with the normal distribution's Phi; approximate="tanh" uses the tanh formula.
 
+    Raises ShapeError for x of other ranks than 2 to 4, ValueError for other approximations.
     Source: torch.nn.functional.gelu; Hendrycks and Gimpel, "Gaussian Error Linear Units".
     """
     if approximate not in ("none", "tanh"):
@@ -49,14 +74,19 @@ def gelu(x: T, approximate: str = "none") -> T:
     return apply("gelu", {"approximate": approximate}, x)
 
 
-def hardswish(x: T) -> T:
-    """x * min(max(x + 3, 0), 6) / 6. Source: torch.nn.functional.hardswish."""
+def hardswish(x: T, inplace: bool = False) -> T:
+    """x * min(max(x + 3, 0), 6) / 6.
+
+    Raises ShapeError for x of other ranks than 2 to 4, TypeError for what is no array of real numbers.
+    Source: torch.nn.functional.hardswish.
+    """
     return apply("hardswish", {}, x)
 
 
 def softmax(x: T, dim: int = 1) -> T:
     """exp(x_c) / sum_k exp(x_k) over the channels. x: (N, C, ...). dim: 1 (or the same axis from the end).
 
+    Raises ShapeError for x of other ranks than 2 to 4, ValueError for another dim.
     Source: torch.nn.functional.softmax.
     """
     _channels("softmax", x, dim)
@@ -66,6 +96,7 @@ def softmax(x: T, dim: int = 1) -> T:
 def log_softmax(x: T, dim: int = 1) -> T:
     """x_c - log(sum_k exp(x_k)) over the channels. x: (N, C, ...). dim: 1 (or the same axis from the end).
 
+    Raises ShapeError for x of other ranks than 2 to 4, ValueError for another dim.
     Source: torch.nn.functional.log_softmax.
     """
     _channels("log_softmax", x, dim)

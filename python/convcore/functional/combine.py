@@ -20,13 +20,19 @@ if TYPE_CHECKING:
 def linear(x: T, weight: Operand, bias: Operand | None = None) -> T:
     """x @ weight.T + bias. x: (N, I); weight: (O, I); bias: (O,) or None. Returns (N, O).
 
+    Raises ShapeError where shapes do not fit, TypeError for wrong types.
     Source: torch.nn.functional.linear.
     """
     return apply("linear", {}, x, weight, bias)
 
 
-def flatten(x: T, start_dim: int = 1) -> T:
-    """(N, C, H, W) to (N, C*H*W), in PyTorch's order: channels first, then rows. Source: torch.flatten."""
+def flatten(x: T, start_dim: int = 1, end_dim: int = -1) -> T:
+    """(N, C, H, W) to (N, C*H*W), in PyTorch's order: channels first, then rows.
+
+    Raises ValueError for axes that x has not, or that are not the last ones. Source: torch.flatten.
+    """
+    if integer("flatten", "end_dim", end_dim) not in (-1, getattr(x, "ndim", 0) - 1):
+        raise ValueError(f"flatten: end_dim must be -1, the last axis, got {end_dim}")
     return apply("flatten", {"start_dim": integer("flatten", "start_dim", start_dim)}, x)
 
 
@@ -34,6 +40,7 @@ def add(x: T, other: Operand) -> T:
     """x + other. Equal shapes, or each axis of other (or of x) may be 1 or, in front, missing, and is then repeated.
 
     On symbols also written x + other, where other may be a number, or an array or parameter (1, C, 1, 1).
+    Raises ShapeError where shapes do not fit, TypeError for wrong types. Source: torch.add.
     """
     x, other = _same_rank(x, other)
     return apply("add", {}, x, other)
@@ -43,6 +50,7 @@ def multiply(x: T, other: Operand) -> T:
     """x * other. Equal shapes, or each axis of other (or of x) may be 1 or, in front, missing, and is then repeated.
 
     On symbols also written x * other, where other may be a number, or an array or parameter (1, C, 1, 1).
+    Raises ShapeError where shapes do not fit, TypeError for wrong types. Source: torch.mul.
     """
     x, other = _same_rank(x, other)
     return apply("multiply", {}, x, other)
@@ -60,6 +68,7 @@ def _same_rank(x: Any, other: Any) -> tuple[Any, Any]:
 def concat(xs: Sequence[T], dim: int = 1) -> T:
     """Joins along the channels. xs: one or more (N, C_i, ...) that agree but for C_i. Returns (N, sum C_i, ...).
 
+    Raises ShapeError where shapes do not agree, ValueError for no arrays or another dim, TypeError for no list.
     Source: torch.cat.
     """
     if isinstance(xs, (str, bytes, Symbol, np.ndarray)) or not isinstance(xs, Sequence):
@@ -78,6 +87,7 @@ def normalize(
     """(x * scale - mean) / std: the first node of a network, which takes the images' bytes.
 
     x: (N, C, H, W), uint8 or float32; mean, std: one number, or one per channel, in units of x * scale.
+    Raises ShapeError where mean or std have another length, ValueError for settings out of range.
     Source: torchvision.transforms.Normalize after ToTensor.
     """
     op = "normalize"
@@ -102,8 +112,11 @@ def batch_norm(
     """(x - mean) / sqrt(var + eps) * weight + bias, per channel. x: (N, C, ...); the others (C,) or None.
 
     training: mean and (biased) variance are the batch's, and the running ones move towards them (the variance
-    unbiased) by `momentum`, in place if they are writable float32 arrays; else mean and variance are the running ones.
+    unbiased) by `momentum`, in place: arrays must then be float32 and writable. Else mean and variance are the running
+    ones.
     On symbols the program's mode decides instead.
+    Raises ShapeError where shapes do not fit, ValueError for settings out of range and for running arrays that cannot
+    be written to.
     Source: torch.nn.functional.batch_norm; Ioffe and Szegedy, "Batch Normalization".
     """
     op = "batch_norm"
@@ -125,6 +138,7 @@ def batch_norm(
 def local_response_norm(x: T, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> T:
     """x_c / (k + alpha/size * sum of x^2 over the `size` channels around c) ** beta. x: (N, C, ...).
 
+    Raises ShapeError for x without maps, ValueError for settings out of range.
     Source: torch.nn.functional.local_response_norm; Krizhevsky et al., "ImageNet Classification with Deep CNNs".
     """
     op = "local_response_norm"
@@ -137,10 +151,11 @@ def local_response_norm(x: T, size: int, alpha: float = 1e-4, beta: float = 0.75
     return apply(op, attributes, x)
 
 
-def dropout(x: T, p: float = 0.5, training: bool = True) -> T:
+def dropout(x: T, p: float = 0.5, training: bool = True, inplace: bool = False) -> T:
     """Zeroes each element with probability p and scales the rest by 1 / (1 - p), in training; else returns x.
 
     The random numbers follow `manual_seed`. On symbols the program's mode decides.
+    Raises ShapeError for x of other ranks than 2 to 4, ValueError unless p is in [0, 1].
     Source: torch.nn.functional.dropout; Srivastava et al., "Dropout".
     """
     attributes = {"p": number("dropout", "p", p)}
@@ -151,5 +166,9 @@ def dropout(x: T, p: float = 0.5, training: bool = True) -> T:
 
 
 def correct_count(logits: T, labels: ArrayLike | Symbol) -> T:
-    """How many rows of logits (N, C) have their largest value at the label (N,). A scalar float32."""
+    """How many rows of logits (N, C) have their largest value at the label (N,). A scalar float32.
+
+    Raises ShapeError where shapes do not fit, TypeError for labels that are no integers. Source: CS231n, "Image
+    Classification": accuracy.
+    """
     return apply("correct_count", {}, logits, labels)

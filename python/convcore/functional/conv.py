@@ -8,7 +8,7 @@ import numpy as np
 
 from ..arguments import IntOrPair, Padding, integer, padding1d, padding2d, pair, single
 from ..symbol import Array, Operand, T
-from .dispatch import apply, arrays, gradients
+from .dispatch import apply, arrays, expect, expect_arrays, gradients, named
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,6 +59,8 @@ def conv2d(
     Raises ShapeError where shapes do not fit, ValueError for settings out of range, TypeError for wrong types.
     Source: torch.nn.functional.conv2d.
     """
+    expect("conv2d", "(N, C, H, W)", x=x)
+    expect("conv2d", "(O, C/groups, kH, kW)", weight=weight)
     return apply("conv2d", _conv2d("conv2d", stride, padding, dilation, groups, algorithm), x, weight, bias)
 
 
@@ -77,8 +79,11 @@ def conv2d_backward(
     """The gradients (dx, dweight, dbias) of `conv2d`; None where output_mask says False.
 
     grad_output: (N, O, H', W'), the shape of conv2d's result for these x and weight.
+    Raises ShapeError where shapes do not fit, ValueError for settings out of range, TypeError for symbols.
     Source: torch.ops.aten.convolution_backward.
     """
+    expect_arrays("conv2d", "(N, C, H, W)", x=x)
+    expect_arrays("conv2d", "(O, C/groups, kH, kW)", weight=weight)
     attributes = _conv2d("conv2d", stride, padding, dilation, groups, algorithm)
     return _backward("conv2d", attributes, grad_output, x, weight, 0, output_mask)
 
@@ -98,8 +103,13 @@ def conv1d(
 
     x: (N, C, L); weight: (O, C/groups, k); bias: (O,) or None. Returns (N, O, L').
     padding: int | (left, right) | "valid" | "same" | "full". Source: torch.nn.functional.conv1d.
+    Raises ShapeError where shapes do not fit, ValueError for settings out of range, TypeError for wrong types.
     """
-    return apply("conv2d", _conv1d("conv1d", stride, padding, dilation, groups, algorithm), x, weight, bias)
+    expect("conv1d", "(N, C, L)", x=x)
+    expect("conv1d", "(O, C/groups, k)", weight=weight)
+    attributes = _conv1d("conv1d", stride, padding, dilation, groups, algorithm)
+    with named("conv1d", "conv2d"):
+        return apply("conv2d", attributes, x, weight, bias)
 
 
 def conv1d_backward(
@@ -114,9 +124,15 @@ def conv1d_backward(
     output_mask: Sequence[bool] = (True, True, True),
     algorithm: str = "auto",
 ) -> Gradients:
-    """The gradients (dx, dweight, dbias) of `conv1d`; None where output_mask says False. grad_output: (N, O, L')."""
+    """The gradients (dx, dweight, dbias) of `conv1d`; None where output_mask says False. grad_output: (N, O, L').
+
+    Raises as conv2d_backward. Source: torch.ops.aten.convolution_backward.
+    """
+    expect_arrays("conv1d", "(N, C, L)", x=x)
+    expect_arrays("conv1d", "(O, C/groups, k)", weight=weight)
     attributes = _conv1d("conv1d", stride, padding, dilation, groups, algorithm)
-    return _backward("conv2d", attributes, grad_output, x, weight, 0, output_mask)
+    with named("conv1d", "conv2d"):
+        return _backward("conv2d", attributes, grad_output, x, weight, 0, output_mask)
 
 
 def _conv_transpose2d(
@@ -150,8 +166,11 @@ def conv_transpose2d(
     x: (N, C, H, W); weight: (C, O/groups, kH, kW); bias: (O,) or None. Returns (N, O, H', W'), where
     H' = (H-1)*stride - top - bottom + dilation*(kH-1) + output_padding + 1.
     padding: int | (h, w) | ((top, bottom), (left, right)). algorithm: "auto", "direct" or "im2col".
+    Raises ShapeError where shapes do not fit, ValueError for settings out of range, TypeError for wrong types.
     Source: torch.nn.functional.conv_transpose2d.
     """
+    expect("conv_transpose2d", "(N, C, H, W)", x=x)
+    expect("conv_transpose2d", "(C, O/groups, kH, kW)", weight=weight)
     attributes = _conv_transpose2d(stride, padding, output_padding, groups, dilation, algorithm)
     return apply("conv_transpose2d", attributes, x, weight, bias)
 
@@ -169,7 +188,12 @@ def conv_transpose2d_backward(
     output_mask: Sequence[bool] = (True, True, True),
     algorithm: str = "auto",
 ) -> Gradients:
-    """The gradients (dx, dweight, dbias) of `conv_transpose2d`; None where output_mask says False."""
+    """The gradients (dx, dweight, dbias) of `conv_transpose2d`; None where output_mask says False.
+
+    Raises as conv2d_backward. Source: torch.ops.aten.convolution_backward.
+    """
+    expect_arrays("conv_transpose2d", "(N, C, H, W)", x=x)
+    expect_arrays("conv_transpose2d", "(C, O/groups, kH, kW)", weight=weight)
     attributes = _conv_transpose2d(stride, padding, output_padding, groups, dilation, algorithm)
     return _backward("conv_transpose2d", attributes, grad_output, x, weight, 1, output_mask)
 
@@ -184,7 +208,7 @@ def _backward(
     output_mask: Sequence[bool],
 ) -> Gradients:
     """channel_axis: of the weight, where the output channels (per group, unless it is axis 0) stand."""
-    if len(output_mask) != 3:
+    if isinstance(output_mask, (bool, str)) or not hasattr(output_mask, "__len__") or len(output_mask) != 3:
         raise ValueError(f"{kind}: output_mask must hold three bools (dx, dweight, dbias), got {output_mask!r}")
     shape = np.shape(arrays([weight])[0])
     bias = None
@@ -209,7 +233,9 @@ def im2col(x: T, kernel_size: IntOrPair, stride: IntOrPair = 1, padding: Padding
 
     x: (N, C, H, W). Returns (N, C*kH*kW, L), L = H'*W' output places: a 227x227x3 image under 11x11 windows of stride 4
     gives 363 x 3025. Source: torch.nn.functional.unfold; CS231n, "Implementation as Matrix Multiplication".
+    Raises ShapeError unless x is 4-D and the window fits into it, ValueError for settings out of range.
     """
+    expect("im2col", "(N, C, H, W)", x=x)
     return apply("im2col", _window("im2col", kernel_size, stride, padding, dilation), x)
 
 
@@ -224,6 +250,7 @@ def col2im(
     """The transpose of `im2col`: columns are added up where their receptive fields overlap.
 
     cols: (N, C*kH*kW, L). Returns (N, C, *output_size). Source: torch.nn.functional.fold.
+    Raises ShapeError where cols does not fit the output and the window, ValueError for settings out of range.
     """
     attributes = _window("col2im", kernel_size, stride, padding, dilation)
     attributes["output_size"] = pair("col2im", "output_size", output_size)

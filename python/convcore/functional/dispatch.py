@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
 
 from .. import _core
 from ..parameter import Variable
 from ..symbol import Array, Operand, Symbol, T
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import ArrayLike
 
@@ -27,6 +30,38 @@ def apply(kind: str, attributes: Attributes, x: T, *more: Operand | None) -> T:
     return cast("T", computed)
 
 
+def expect(op: str, axes: str, **inputs: object) -> None:
+    """Raises ShapeError for an array with another number of axes than "(N, C, L)". Things that are no arrays pass: the
+    core refuses them."""
+    for name, x in inputs.items():
+        shape = getattr(x, "shape", None)
+        if shape is None:
+            try:
+                shape = np.shape(cast("ArrayLike", x))
+            except ValueError:  # a ragged list
+                continue
+        if isinstance(shape, tuple) and shape and len(shape) != axes.count(",") + 1:
+            place = f"{x.tracer.place(op)} ({op})" if isinstance(x, Symbol) else op
+            raise _core.ShapeError(f"{place}: {name} must be {axes}, got shape {tuple(shape)}")
+
+
+def expect_arrays(op: str, axes: str, **inputs: object) -> None:
+    """As `expect`, for backward functions: raises TypeError for symbols."""
+    if any(isinstance(x, Symbol) for x in inputs.values()):
+        raise TypeError(f"{op}: backward functions take arrays, not symbols; training derives its own gradients")
+    expect(op, axes, **inputs)
+
+
+@contextmanager
+def named(op: str, kind: str) -> Iterator[None]:
+    """While open, errors of the core's op `kind` carry the name of the function that uses it."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        text = str(error).replace(f"({kind}): ", f"({op}): ", 1)  # of a layer
+        raise type(error)(text.replace(f"{kind}: ", f"{op}: ", 1)) from None
+
+
 def input_gradient(kind: str, attributes: Attributes, x: ArrayLike, grad_output: ArrayLike) -> Array:
     """The gradient for x of an op of one input."""
     gradient: Array = gradients(kind, attributes, (x,), grad_output, (True,))[0]
@@ -41,9 +76,8 @@ def gradients(
     mask: Sequence[bool],
 ) -> list[Any]:
     """The op's gradients for those inputs whose mask is True, None for the others."""
-    for x in (grad_output, *inputs):
-        if isinstance(x, Symbol):
-            raise TypeError(f"{kind}: backward functions take arrays, not symbols; training derives its own gradients")
+    if isinstance(grad_output, Symbol):
+        raise TypeError(f"{kind}: backward functions take arrays, not symbols; training derives its own gradients")
     return list(_core.backward(kind, attributes, arrays(inputs), arrays([grad_output]), mask))
 
 

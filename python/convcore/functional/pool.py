@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from ..arguments import IntOrPair, pair, single
 from ..symbol import Array, T
-from .dispatch import apply, input_gradient
+from .dispatch import apply, expect, expect_arrays, input_gradient, named
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -68,9 +68,11 @@ def max_pool2d(
     stride: kernel_size by default; smaller strides make windows overlap. padding: at most half the kernel; it never
     wins. ceil_mode: windows may hang over the far border.
     return_indices: also the int64 positions h*W + w of the maxima in x's maps, of the result's shape.
+    Raises ShapeError unless x is 4-D and the window fits into it, ValueError for settings out of range.
     Source: torch.nn.functional.max_pool2d.
     """
     op = "max_pool2d"
+    expect(op, "(N, C, H, W)", x=x)
     attributes = _pool(op, kernel_size, stride, padding, ceil_mode, dilation=pair(op, "dilation", dilation))
     y: T = apply(op, attributes, x)
     if return_indices:
@@ -87,8 +89,13 @@ def max_pool2d_backward(
     dilation: IntOrPair = 1,
     ceil_mode: bool = False,
 ) -> Array:
-    """The gradient of `max_pool2d` for x: each window's gradient goes to its (first) maximum."""
+    """The gradient of `max_pool2d` for x: each window's gradient goes to its (first) maximum.
+
+    Raises as max_pool2d, and ShapeError where grad_output is not of its result's shape.
+    Source: torch.ops.aten.max_pool2d_with_indices_backward.
+    """
     op = "max_pool2d"
+    expect_arrays(op, "(N, C, H, W)", x=x)
     attributes = _pool(op, kernel_size, stride, padding, ceil_mode, dilation=pair(op, "dilation", dilation))
     return input_gradient(op, attributes, x, grad_output)
 
@@ -101,12 +108,19 @@ def max_pool1d(
     dilation: IntOrPair = 1,
     ceil_mode: bool = False,
 ) -> T:
-    """`max_pool2d` with H = 1. x: (N, C, L). Returns (N, C, L'). Source: torch.nn.functional.max_pool1d."""
+    """`max_pool2d` with H = 1. x: (N, C, L). Returns (N, C, L').
+
+    Raises ShapeError unless x is 3-D and the window fits into it, ValueError for settings out of range.
+    Source: torch.nn.functional.max_pool1d.
+    """
     op = "max_pool1d"
+    expect(op, "(N, C, L)", x=x)
     kernel = _row(op, "kernel_size", kernel_size, 1)
     step = kernel if stride is None else _row(op, "stride", stride, 1)
     attributes = _pool(op, kernel, step, _row(op, "padding", padding, 0), ceil_mode)
-    return apply("max_pool2d", {**attributes, "dilation": _row(op, "dilation", dilation, 1)}, x)
+    attributes["dilation"] = _row(op, "dilation", dilation, 1)
+    with named(op, "max_pool2d"):
+        return apply("max_pool2d", attributes, x)
 
 
 def avg_pool2d(
@@ -120,8 +134,10 @@ def avg_pool2d(
     """The mean of each window. x: (N, C, H, W). Returns (N, C, H', W').
 
     count_include_pad: padded zeros count in the divisor. Source: torch.nn.functional.avg_pool2d.
+    Raises ShapeError unless x is 4-D and the window fits into it, ValueError for settings out of range.
     """
     op = "avg_pool2d"
+    expect(op, "(N, C, H, W)", x=x)
     count = _flag(op, "count_include_pad", count_include_pad)
     return apply(op, _pool(op, kernel_size, stride, padding, ceil_mode, count_include_pad=count), x)
 
@@ -135,8 +151,13 @@ def avg_pool2d_backward(
     ceil_mode: bool = False,
     count_include_pad: bool = True,
 ) -> Array:
-    """The gradient of `avg_pool2d` for x: each window's gradient is spread evenly over it."""
+    """The gradient of `avg_pool2d` for x: each window's gradient is spread evenly over it.
+
+    Raises as avg_pool2d, and ShapeError where grad_output is not of its result's shape.
+    Source: torch.ops.aten.avg_pool2d_backward.
+    """
     op = "avg_pool2d"
+    expect_arrays(op, "(N, C, H, W)", x=x)
     count = _flag(op, "count_include_pad", count_include_pad)
     attributes = _pool(op, kernel_size, stride, padding, ceil_mode, count_include_pad=count)
     return input_gradient(op, attributes, x, grad_output)
@@ -150,13 +171,19 @@ def avg_pool1d(
     ceil_mode: bool = False,
     count_include_pad: bool = True,
 ) -> T:
-    """`avg_pool2d` with H = 1. x: (N, C, L). Returns (N, C, L'). Source: torch.nn.functional.avg_pool1d."""
+    """`avg_pool2d` with H = 1. x: (N, C, L). Returns (N, C, L').
+
+    Raises ShapeError unless x is 3-D and the window fits into it, ValueError for settings out of range.
+    Source: torch.nn.functional.avg_pool1d.
+    """
     op = "avg_pool1d"
+    expect(op, "(N, C, L)", x=x)
     kernel = _row(op, "kernel_size", kernel_size, 1)
     step = kernel if stride is None else _row(op, "stride", stride, 1)
     attributes = _pool(op, kernel, step, _row(op, "padding", padding, 0), ceil_mode)
     attributes["count_include_pad"] = _flag(op, "count_include_pad", count_include_pad)
-    return apply("avg_pool2d", attributes, x)
+    with named(op, "avg_pool2d"):
+        return apply("avg_pool2d", attributes, x)
 
 
 def sum_pool2d(
@@ -166,7 +193,12 @@ def sum_pool2d(
     padding: IntOrPair = 0,
     ceil_mode: bool = False,
 ) -> T:
-    """The sum of each window. x: (N, C, H, W). Returns (N, C, H', W'). As torch's lp_pool2d of power 1 for x >= 0."""
+    """The sum of each window. x: (N, C, H, W). Returns (N, C, H', W'). As torch's lp_pool2d of power 1 for x >= 0.
+
+    Raises ShapeError unless x is 4-D and the window fits into it, ValueError for settings out of range.
+    Source: torch.nn.functional.avg_pool2d, with divisor_override=1.
+    """
+    expect("sum_pool2d", "(N, C, H, W)", x=x)
     return apply("sum_pool2d", _pool("sum_pool2d", kernel_size, stride, padding, ceil_mode), x)
 
 
@@ -178,7 +210,12 @@ def sum_pool2d_backward(
     padding: IntOrPair = 0,
     ceil_mode: bool = False,
 ) -> Array:
-    """The gradient of `sum_pool2d` for x."""
+    """The gradient of `sum_pool2d` for x.
+
+    Raises as sum_pool2d, and ShapeError where grad_output is not of its result's shape.
+    Source: torch.ops.aten.avg_pool2d_backward, with divisor_override=1.
+    """
+    expect_arrays("sum_pool2d", "(N, C, H, W)", x=x)
     attributes = _pool("sum_pool2d", kernel_size, stride, padding, ceil_mode)
     return input_gradient("sum_pool2d", attributes, x, grad_output)
 
@@ -186,16 +223,20 @@ def sum_pool2d_backward(
 def adaptive_avg_pool2d(x: T, output_size: IntOrPair) -> T:
     """The means of output_size windows that cover the map evenly. x: (N, C, H, W). Returns (N, C, *output_size).
 
+    Raises ShapeError unless x is 4-D, ValueError for settings out of range.
     Source: torch.nn.functional.adaptive_avg_pool2d.
     """
+    expect("adaptive_avg_pool2d", "(N, C, H, W)", x=x)
     return apply("adaptive_avg_pool2d", _adaptive("adaptive_avg_pool2d", output_size), x)
 
 
 def adaptive_max_pool2d(x: T, output_size: IntOrPair) -> T:
     """The maxima of output_size windows that cover the map evenly. x: (N, C, H, W). Returns (N, C, *output_size).
 
+    Raises ShapeError unless x is 4-D, ValueError for settings out of range.
     Source: torch.nn.functional.adaptive_max_pool2d.
     """
+    expect("adaptive_max_pool2d", "(N, C, H, W)", x=x)
     return apply("adaptive_max_pool2d", _adaptive("adaptive_max_pool2d", output_size), x)
 
 
@@ -204,10 +245,20 @@ def _adaptive(op: str, output_size: Any) -> dict[str, Any]:
 
 
 def global_avg_pool2d(x: T) -> T:
-    """The mean of each map. x: (N, C, H, W). Returns (N, C, 1, 1)."""
-    return adaptive_avg_pool2d(x, 1)
+    """The mean of each map. x: (N, C, H, W). Returns (N, C, 1, 1).
+
+    Raises ShapeError unless x is 4-D. Source: Lin et al., "Network in Network".
+    """
+    expect("global_avg_pool2d", "(N, C, H, W)", x=x)
+    with named("global_avg_pool2d", "adaptive_avg_pool2d"):
+        return adaptive_avg_pool2d(x, 1)
 
 
 def global_max_pool2d(x: T) -> T:
-    """The maximum of each map. x: (N, C, H, W). Returns (N, C, 1, 1)."""
-    return adaptive_max_pool2d(x, 1)
+    """The maximum of each map. x: (N, C, H, W). Returns (N, C, 1, 1).
+
+    Raises ShapeError unless x is 4-D. Source: torch.nn.AdaptiveMaxPool2d(1).
+    """
+    expect("global_max_pool2d", "(N, C, H, W)", x=x)
+    with named("global_max_pool2d", "adaptive_max_pool2d"):
+        return adaptive_max_pool2d(x, 1)

@@ -46,6 +46,7 @@ class Sequential(_Children):
     """Layers one after the other: Sequential(a, b, c), or Sequential({"name": a, ...}).
 
     Indexing gives a layer, slicing a Sequential that shares its layers. Source: torch.nn.Sequential.
+    Raises TypeError for what is no module, ValueError for a name that cannot be a layer's.
     """
 
     @overload
@@ -71,7 +72,10 @@ class Sequential(_Children):
 
 
 class ModuleList(_Children):
-    """A list of layers that its owner calls one by one. Source: torch.nn.ModuleList."""
+    """A list of layers that its owner calls one by one.
+
+    Raises NotImplementedError when called, TypeError for what is no module. Source: torch.nn.ModuleList.
+    """
 
     def __init__(self, modules: Iterable[Module] = ()) -> None:
         super().__init__(modules)
@@ -84,6 +88,7 @@ class Residual(Module):
     """body(x) + shortcut(x), then the activation.
 
     shortcut: None is x itself; body and shortcut must give the same shape.
+    Raises, in use, ShapeError where body and shortcut give other shapes.
     Source: He et al., "Deep Residual Learning for Image Recognition".
     """
 
@@ -102,6 +107,7 @@ class Residual(Module):
 class Parallel(_Children):
     """Branches on the same input, their results joined along the channels: Parallel([a, b]) or Parallel({"a": a}).
 
+    Raises TypeError for what is no module; in use, what `functional.concat` raises.
     Source: Szegedy et al., "Going Deeper with Convolutions".
     """
 

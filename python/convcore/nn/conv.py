@@ -10,6 +10,7 @@ from ..parameter import Parameter
 from ..symbol import Symbol
 from . import init
 from .module import Module
+from .settings import check_settings
 
 
 class _Conv(Module):
@@ -40,6 +41,7 @@ class _Conv(Module):
         self.bias = init.empty(name, self.out_channels) if bias else None
         if not init.is_blank():
             init.default_(self.weight, self.bias)
+        check_settings(name, self.forward)
 
     def _weight_shape(self) -> tuple[int, int]:
         return self.out_channels, self.in_channels // self.groups
@@ -54,6 +56,7 @@ class Conv2d(_Conv):
     weight: (O, C/groups, kH, kW) and bias: (O,), both first uniform in +-1 / sqrt(C/groups * kH * kW).
     padding: int | (h, w) | ((top, bottom), (left, right)) | "valid" | "same" | "full".
     algorithm: "auto", "direct" or "im2col". Source: torch.nn.Conv2d.
+    Raises TypeError or ValueError for wrong settings; in use, what `functional.conv2d` raises.
     """
 
     settings = (*_Conv.settings, "algorithm")
@@ -96,6 +99,7 @@ class Conv1d(_Conv):
     """1-D convolution, `functional.conv1d`. (N, C, L) to (N, O, L').
 
     weight: (O, C/groups, k); bias: (O,). padding: int | (left, right) | "valid" | "same" | "full".
+    Raises TypeError or ValueError for wrong settings; in use, what `functional.conv1d` raises.
     Source: torch.nn.Conv1d.
     """
 
@@ -139,6 +143,7 @@ class ConvTranspose2d(_Conv):
     """Transposed 2-D convolution, `functional.conv_transpose2d`. (N, C, H, W) to (N, O, H', W').
 
     weight: (C, O/groups, kH, kW); bias: (O,). Source: torch.nn.ConvTranspose2d.
+    Raises TypeError or ValueError for wrong settings; in use, what `functional.conv_transpose2d` raises.
     """
 
     settings = (*_Conv.settings, "output_padding")

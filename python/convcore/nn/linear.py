@@ -16,6 +16,7 @@ class Linear(Module):
     """x @ weight.T + bias. (N, in_features) to (N, out_features).
 
     weight: (out_features, in_features) and bias: (out_features,), both first uniform in +-1 / sqrt(in_features).
+    Raises TypeError or ValueError for wrong settings; in use, what `functional.linear` raises.
     Source: torch.nn.Linear.
     """
 
@@ -38,12 +39,18 @@ class Linear(Module):
 
 
 class Flatten(Module):
-    """(N, C, H, W) to (N, C*H*W), channels first as in PyTorch. Source: torch.nn.Flatten."""
+    """(N, C, H, W) to (N, C*H*W), channels first as in PyTorch.
+
+    Raises TypeError or ValueError for wrong settings; in use, what `functional.flatten` raises.
+    Source: torch.nn.Flatten.
+    """
 
     settings = ("start_dim",)
 
-    def __init__(self, start_dim: int = 1) -> None:
+    def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
         self.start_dim = integer("Flatten", "start_dim", start_dim)
+        if integer("Flatten", "end_dim", end_dim) != -1:
+            raise ValueError(f"Flatten: end_dim must be -1, the last axis, got {end_dim}")
 
     def forward(self, x: Symbol) -> Symbol:
         return F.flatten(x, self.start_dim)

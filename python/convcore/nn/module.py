@@ -161,13 +161,21 @@ class Module:
         Raises ValueError, and changes nothing, for missing, unexpected or wrongly shaped entries.
         Source: torch.nn.Module.load_state_dict.
         """
+        if not isinstance(state, Mapping):
+            raise TypeError(f"load_state_dict: expected a dict of arrays, got {type(state).__name__}")
         variables = dict(self._variables(Variable, unique=False))
         given = {name: value for name, value in state.items() if name.rpartition(".")[2] != "num_batches_tracked"}
         problems = []
         if strict:
             problems += [f"missing {name}" for name in variables if name not in given]
             problems += [f"unexpected {name}" for name in given if name not in variables]
-        arrays = {name: np.asarray(value) for name, value in given.items() if name in variables}
+        arrays = {}
+        for name, value in given.items():
+            try:
+                if name in variables:
+                    arrays[name] = np.asarray(value)
+            except (TypeError, ValueError):  # a ragged list, say
+                problems.append(f"{name} is no array but {type(value).__name__}")
         for name, array in arrays.items():
             if array.shape != variables[name].shape:
                 problems.append(f"{name} has shape {array.shape}, the model needs {variables[name].shape}")

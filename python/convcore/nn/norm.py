@@ -8,6 +8,7 @@ from ..parameter import Buffer, Parameter
 from ..symbol import Symbol
 from . import init
 from .module import Module
+from .settings import check_settings
 
 
 class _BatchNorm(Module):
@@ -29,11 +30,15 @@ class _BatchNorm(Module):
         init.ones_(self.running_var)
         if self.weight is not None:
             init.ones_(self.weight)
+        check_settings(name, self._normalize)
 
     def forward(self, x: Symbol) -> Symbol:
         if x.ndim not in self._ranks:
             expected = " or ".join(f"{rank}-D" for rank in self._ranks)
             raise ValueError(f"{type(self).__name__}: expected {expected} input, got shape {x.shape}")
+        return self._normalize(x)
+
+    def _normalize(self, x: Symbol) -> Symbol:
         return F.batch_norm(
             x,
             self.running_mean,
@@ -50,13 +55,18 @@ class BatchNorm2d(_BatchNorm):
 
     Training uses the batch's statistics and moves running_mean and running_var towards them by `momentum`; inference
     uses the running ones. weight starts at 1, bias at 0; affine=False has neither. Source: torch.nn.BatchNorm2d.
+    Raises TypeError or ValueError for wrong settings, ValueError for input of another rank.
     """
 
     _ranks = (4,)
 
 
 class BatchNorm1d(_BatchNorm):
-    """`BatchNorm2d` for (N, C) and (N, C, L). Source: torch.nn.BatchNorm1d."""
+    """`BatchNorm2d` for (N, C) and (N, C, L).
+
+    Raises TypeError or ValueError for wrong settings, ValueError for input of another rank.
+    Source: torch.nn.BatchNorm1d.
+    """
 
     _ranks = (2, 3)
 
@@ -64,6 +74,7 @@ class BatchNorm1d(_BatchNorm):
 class LocalResponseNorm(Module):
     """x_c / (k + alpha/size * sum of x^2 over the `size` channels around c) ** beta. Any (N, C, ...).
 
+    Raises TypeError or ValueError for wrong settings; in use, what `functional.local_response_norm` raises.
     Source: torch.nn.LocalResponseNorm.
     """
 
@@ -75,6 +86,7 @@ class LocalResponseNorm(Module):
         self.alpha = number(name, "alpha", alpha)
         self.beta = number(name, "beta", beta)
         self.k = number(name, "k", k)
+        check_settings(name, self.forward)
 
     def forward(self, x: Symbol) -> Symbol:
         return F.local_response_norm(x, self.size, self.alpha, self.beta, self.k)

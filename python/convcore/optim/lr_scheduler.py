@@ -24,7 +24,7 @@ class LRScheduler:
     interval: str = "epoch"
 
     def __init__(self, optimizer: Optimizer) -> None:
-        self.optimizer = optimizer
+        self.optimizer = _optimizer(type(self).__name__, optimizer)
         self.base_lr = optimizer.initial_lr
         self.step_count = 0
         self._update()
@@ -53,10 +53,16 @@ class LRScheduler:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Takes what `state_dict` gave. Raises ValueError if it is of another kind of schedule."""
-        if set(state) != set(self.state_dict()):
-            raise ValueError(f"{type(self).__name__}: the state is of another schedule: it has {', '.join(state)}")
+        name = type(self).__name__
+        _check_state(name, state, self.state_dict())
+        before = dict(vars(self))
         vars(self).update(state)
-        self._update()
+        try:
+            self.step_count = integer(name, "step_count", self.step_count)
+            self._update()
+        except (TypeError, ValueError, ArithmeticError) as error:
+            vars(self).update(before)
+            raise ValueError(f"{name}: the state is damaged: {error}") from None
 
 
 class StepLR(LRScheduler):
@@ -75,7 +81,7 @@ class MultiStepLR(LRScheduler):
     """lr = base * gamma ** (number of milestones reached). Source: torch.optim.lr_scheduler.MultiStepLR."""
 
     def __init__(self, optimizer: Optimizer, milestones: Sequence[int], gamma: float = 0.1) -> None:
-        self.milestones = sorted(integer("MultiStepLR", "milestones", m) for m in milestones)
+        self.milestones = sorted(_milestones("MultiStepLR", milestones))
         self.gamma = number("MultiStepLR", "gamma", gamma)
         super().__init__(optimizer)
 
@@ -214,13 +220,15 @@ class SequentialLR(LRScheduler):
     """
 
     def __init__(self, optimizer: Optimizer, schedulers: Sequence[LRScheduler], milestones: Sequence[int]) -> None:
+        self.milestones = _milestones("SequentialLR", milestones)
+        if not isinstance(schedulers, Sequence) or not all(isinstance(s, LRScheduler) for s in schedulers):
+            raise TypeError(f"SequentialLR: schedulers must be a list of schedules by steps, got {schedulers!r}")
         if len(milestones) != len(schedulers) - 1:
             raise ValueError(
                 f"SequentialLR: {len(schedulers)} schedules need a milestone between each two, got {len(milestones)}"
             )
         if any(s.optimizer is not optimizer for s in schedulers):
             raise ValueError("SequentialLR: all schedules must be of the same optimizer")
-        self.milestones = [integer("SequentialLR", "milestones", m) for m in milestones]
         self.schedulers = list(schedulers)
         super().__init__(optimizer)
 
@@ -233,10 +241,12 @@ class SequentialLR(LRScheduler):
         return {**state, "schedulers": {str(i): s.state_dict() for i, s in enumerate(self.schedulers)}}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        if len(state.get("schedulers", ())) != len(self.schedulers):
+        _check_state("SequentialLR", state, self.state_dict())
+        inner = state["schedulers"]
+        if not isinstance(inner, Mapping) or set(inner) != {str(i) for i in range(len(self.schedulers))}:
             raise ValueError("SequentialLR: the state is of other schedules")
         for i, scheduler in enumerate(self.schedulers):
-            scheduler.load_state_dict(state["schedulers"][str(i)])
+            scheduler.load_state_dict(inner[str(i)])
         super().load_state_dict({**state, "schedulers": self.schedulers})
 
 
@@ -266,7 +276,7 @@ class ReduceLROnPlateau:
             raise ValueError(f'{name}: mode must be "min" or "max", got {mode!r}')
         if threshold_mode not in ("rel", "abs"):
             raise ValueError(f'{name}: threshold_mode must be "rel" or "abs", got {threshold_mode!r}')
-        self.optimizer = optimizer
+        self.optimizer = _optimizer(name, optimizer)
         self.mode = mode
         self.factor = number(name, "factor", factor)
         if self.factor >= 1:
@@ -316,9 +326,31 @@ class ReduceLROnPlateau:
         return {name: value for name, value in vars(self).items() if name != "optimizer"}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        if set(state) != set(self.state_dict()):
-            raise ValueError(f"ReduceLROnPlateau: the state is of another schedule: it has {', '.join(state)}")
+        mine = self.state_dict()
+        _check_state("ReduceLROnPlateau", state, mine)
+        for key, value in state.items():
+            if isinstance(value, str) != isinstance(mine[key], str) or not isinstance(value, (str, int, float)):
+                raise ValueError(f"ReduceLROnPlateau: the state is damaged: {key} is {value!r}")
         vars(self).update(state)
+
+
+def _optimizer(op: str, value: Any) -> Optimizer:
+    if not isinstance(value, Optimizer):
+        raise TypeError(f"{op}: optimizer must come from convcore.optim, got {type(value).__name__}")
+    return value
+
+
+def _milestones(op: str, values: Any) -> list[int]:
+    if isinstance(values, str) or not isinstance(values, Sequence):
+        raise TypeError(f"{op}: milestones must be a list of ints, got {values!r}")
+    return [integer(op, "milestones", m) for m in values]
+
+
+def _check_state(op: str, state: Any, mine: Mapping[str, Any]) -> None:
+    if not isinstance(state, Mapping):
+        raise ValueError(f"{op}: the state must be a dict, got {type(state).__name__}")
+    if set(state) != set(mine):
+        raise ValueError(f"{op}: the state is of another schedule: it has {', '.join(map(str, state))}")
 
 
 def _positive(op: str, name: str, value: Any) -> int:

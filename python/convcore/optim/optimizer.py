@@ -24,14 +24,21 @@ class Optimizer:
     kind: ClassVar[str]
 
     def __init__(self, lr: float, **attributes: Any) -> None:
-        name = type(self).__name__
-        self.lr = _not_negative(name, "lr", lr)
+        self.lr = lr
         self.attributes: dict[str, Any] = attributes
         self.initial_lr = self.lr
         self.core: _core.Optimizer | None = None
         self._names: list[str] = []
         self._pending: Mapping[str, Any] | None = None
         _core.Optimizer(self.kind, attributes, [])  # checks the attributes at once
+
+    @property
+    def lr(self) -> float:
+        return self._lr
+
+    @lr.setter
+    def lr(self, value: float) -> None:
+        self._lr = _not_negative(type(self).__name__, "lr", value)
 
     def bind(self, names: Sequence[str], parameters: Sequence[Parameter], max_grad_norm: float) -> _core.Optimizer:
         """Makes the core's optimizer for these parameters. Called by the Trainer, once."""
@@ -63,9 +70,24 @@ class Optimizer:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Takes what `state_dict` gave, of an optimizer of the same kind and hyper-parameters. Raises ValueError."""
         name = type(self).__name__
+        if not isinstance(state, Mapping):
+            raise ValueError(f"{name}: the state must be a dict, got {type(state).__name__}")
         missing = {"kind", "lr", "initial_lr", "attributes", "step_count", "state"} - set(state)
         if missing:
             raise ValueError(f"{name}: the state lacks {', '.join(sorted(missing))}")
+        for part in ("attributes", "state"):
+            if not isinstance(state[part], Mapping):
+                raise ValueError(f"{name}: the state's {part} must be a dict, got {type(state[part]).__name__}")
+        if not all(isinstance(group, Mapping) for group in state["state"].values()):
+            raise ValueError(f"{name}: the state must hold a dict of arrays for each parameter")
+        step_count = state["step_count"]
+        if isinstance(step_count, bool) or not isinstance(step_count, (int, np.integer)) or step_count < 0:
+            raise ValueError(f"{name}: the state's step_count must be an int of at least 0, got {step_count!r}")
+        try:
+            lr = _not_negative(name, "lr", state["lr"])
+            initial_lr = _not_negative(name, "initial_lr", state["initial_lr"])
+        except TypeError as error:
+            raise ValueError(str(error)) from None
         mine = {k: _plain(v) for k, v in self.attributes.items()}
         if state["kind"] != self.kind or dict(state["attributes"]) != mine:
             raise ValueError(
@@ -75,8 +97,8 @@ class Optimizer:
             self._pending = {"step_count": state["step_count"], "state": state["state"]}
         else:
             self._load_slots(self.core, state)
-        self.lr = _not_negative(name, "lr", state["lr"])
-        self.initial_lr = _not_negative(name, "initial_lr", state["initial_lr"])
+        self.lr = lr
+        self.initial_lr = initial_lr
 
     def _load_slots(self, core: _core.Optimizer, state: Mapping[str, Any]) -> None:
         arrays = state["state"]
