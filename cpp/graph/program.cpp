@@ -9,6 +9,7 @@
 #include "base/threads.h"
 #include "graph/arena.h"
 #include "graph/backward.h"
+#include "graph/fuse.h"
 #include "graph/layout.h"
 #include "graph/steps.h"
 
@@ -57,7 +58,7 @@ void check(const char* role, const Value& value, const Tensor& t, bool packed) {
 }  // namespace
 
 struct Program::State {
-  explicit State(const Graph& g);
+  explicit State(Fused what);
 
   void allocate();
   void check_tensors(std::span<const Tensor> given_inputs, std::span<const Tensor> given_outputs) const;
@@ -66,7 +67,8 @@ struct Program::State {
   void run_backward(uint64_t seed, uint64_t step);
   void pack_if_needed(const ForwardStep& step) const;
 
-  const Graph& graph;
+  const Fused fused;
+  const Graph& graph;  // fused.graph: what is run
   std::vector<std::unique_ptr<Op>> ops;
   std::vector<BackwardStep> backward_plan;
   Layout layout;
@@ -88,21 +90,22 @@ struct Program::State {
   uint64_t version = 0;
 };
 
-Program::State::State(const Graph& g)
-    : graph(g),
-      ops(plan_ops(g)),
-      backward_plan(g.training() ? plan_backward(g, ops) : std::vector<BackwardStep>{}),
-      layout(plan_layout(g, ops, backward_plan)),
-      steps(g, ops, backward_plan, layout),
-      inputs(g.of_kind(ValueKind::input)),
-      outputs(g.outputs()),
-      parameters(g.of_kind(ValueKind::parameter)),
-      buffers(g.of_kind(ValueKind::buffer)),
-      output_regions(g.outputs().size()) {
+Program::State::State(Fused what)
+    : fused(std::move(what)),
+      graph(fused.graph),
+      ops(plan_ops(graph)),
+      backward_plan(graph.training() ? plan_backward(graph, ops) : std::vector<BackwardStep>{}),
+      layout(plan_layout(graph, ops, backward_plan)),
+      steps(graph, ops, backward_plan, layout),
+      inputs(graph.of_kind(ValueKind::input)),
+      outputs(graph.outputs()),
+      parameters(graph.of_kind(ValueKind::parameter)),
+      buffers(graph.of_kind(ValueKind::buffer)),
+      output_regions(graph.outputs().size()) {
   require(!outputs.empty(), "program", "the graph has no outputs");
   for (int v : parameters) {
     gradient_offsets.push_back(gradient_size);
-    const size_t size = static_cast<size_t>(g.values()[v].spec.shape.size());
+    const size_t size = static_cast<size_t>(graph.values()[v].spec.shape.size());
     gradient_size += (size + kGradientAlignment - 1) / kGradientAlignment * kGradientAlignment;
   }
   for (size_t r = 0; r < layout.regions.size(); ++r) {
@@ -115,10 +118,10 @@ Program::State::State(const Graph& g)
   arena_bytes = place(blocks);
   for (const auto& op : ops) packed_bytes += align_up(op->needs().packed);
 
-  std::vector<bool> dense(g.values().size());
+  std::vector<bool> dense(graph.values().size());
   for (size_t n = 0; n < ops.size(); ++n)
-    for (size_t i = 0; i < g.nodes()[n].inputs.size(); ++i)
-      if (g.nodes()[n].inputs[i] >= 0 && ops[n]->is_dense(static_cast<int>(i))) dense[g.nodes()[n].inputs[i]] = true;
+    for (size_t i = 0; i < graph.nodes()[n].inputs.size(); ++i)
+      if (graph.nodes()[n].inputs[i] >= 0 && ops[n]->is_dense(static_cast<int>(i))) dense[graph.nodes()[n].inputs[i]] = true;
   for (int v : inputs) packed_inputs.push_back(dense[v]);
 }
 
@@ -208,7 +211,7 @@ void Program::State::run_backward(uint64_t seed, uint64_t step) {
 }
 
 Program::Program(Graph graph)
-    : graph_(std::move(graph)), fused_(fuse(graph_)), state_(std::make_unique<State>(fused_.graph)) {}
+    : graph_(std::move(graph)), state_(std::make_unique<State>(fuse(graph_))) {}
 
 Program::~Program() = default;
 
@@ -277,14 +280,14 @@ void Program::forward_backward(std::span<const Tensor> inputs, std::span<const T
 
 std::vector<StepInfo> Program::profile(std::span<const Tensor> inputs, std::span<const Tensor> outputs) {
   std::vector<StepInfo> infos = steps();
-  std::vector<double> seconds(fused_.graph.nodes().size());
+  std::vector<double> seconds(state_->fused.graph.nodes().size());
   {
     const FlushDenormals flush;
     state_->start(inputs, outputs);
     state_->run_forward(0, 0, seconds.data());
   }
   for (size_t i = 0; i < infos.size(); ++i)
-    if (fused_.node[i] >= 0) infos[i].seconds = seconds[fused_.node[i]];
+    if (state_->fused.node[i] >= 0) infos[i].seconds = seconds[state_->fused.node[i]];
   return infos;
 }
 
@@ -311,7 +314,7 @@ std::vector<StepInfo> Program::steps() const {
   std::vector<bool> counted(graph_.values().size());
   for (size_t n = 0; n < graph_.nodes().size(); ++n) {
     const Node& node = graph_.nodes()[n];
-    const Op* op = fused_.node[n] < 0 ? nullptr : state_->ops[fused_.node[n]].get();
+    const Op* op = state_->fused.node[n] < 0 ? nullptr : state_->ops[state_->fused.node[n]].get();
     StepInfo info{node.name, node.kind, op ? op->algorithm() : "fused", graph_.values()[node.outputs[0]].spec.shape};
     info.flops = op ? op->flops() : 0;
     for (int v : node.inputs) {

@@ -10,7 +10,6 @@
 #include <vector>
 
 #include "base/memory.h"
-#include "graph/fuse.h"
 #include "graph/graph.h"
 #include "graph/graph.h"
 #include "graph/optimizer.h"
@@ -70,7 +69,6 @@ class Program {
  private:
   struct State;
   Graph graph_;  // as given
-  Fused fused_;  // what is run
   std::unique_ptr<State> state_;
 };
 
