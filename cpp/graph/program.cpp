@@ -210,8 +210,7 @@ void Program::State::run_backward(uint64_t seed, uint64_t step) {
   }
 }
 
-Program::Program(Graph graph)
-    : graph_(std::move(graph)), state_(std::make_unique<State>(fuse(graph_))) {}
+Program::Program(Graph graph) : graph_(std::move(graph)), state_(std::make_unique<State>(fuse(graph_))) {}
 
 Program::~Program() = default;
 
