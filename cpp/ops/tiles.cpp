@@ -25,19 +25,21 @@ const TileShape& choose_tile(int64_t channels, int64_t depth) {
 }
 
 void pack_panels(const float* source, int64_t row, int64_t col, int64_t n, int64_t k, int64_t width, float* panels) {
-  for (int64_t first = 0; first < n; first += width, panels += k * width) {
-    const int64_t rows = std::min(width, n - first);
-    const float* s = source + first * row;
-    if (rows < width) std::fill_n(panels, k * width, 0.0f);
-    if (row == 1) {  // panel rows lie together in the source
-      for (int64_t p = 0; p < k; ++p) std::copy_n(s + p * col, rows, panels + p * width);
-      continue;
-    }
-    // Transpose in blocks of 16 so that both sides stay within few cache lines.
-    for (int64_t p0 = 0; p0 < k; p0 += 16) {
-      const int64_t p1 = std::min(k, p0 + 16);
-      for (int64_t j = 0; j < rows; ++j)
-        for (int64_t p = p0; p < p1; ++p) panels[p * width + j] = s[j * row + p * col];
+  if (n % width) std::fill_n(panels + n / width * k * width, k * width, 0.0f);
+  // Of k: few pages of the source at a time, and where this is a transpose, few cache lines on both sides.
+  constexpr int64_t kBlock = 32;
+  for (int64_t p0 = 0; p0 < k; p0 += kBlock) {
+    const int64_t p1 = std::min(k, p0 + kBlock);
+    for (int64_t first = 0; first < n; first += width) {
+      const int64_t rows = std::min(width, n - first);
+      const float* s = source + first * row;
+      float* panel = panels + first * k;
+      if (row == 1) {  // the panel's rows lie together in the source
+        for (int64_t p = p0; p < p1; ++p) std::copy_n(s + p * col, rows, panel + p * width);
+      } else {
+        for (int64_t j = 0; j < rows; ++j)
+          for (int64_t p = p0; p < p1; ++p) panel[p * width + j] = s[j * row + p * col];
+      }
     }
   }
 }
