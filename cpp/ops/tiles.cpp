@@ -27,7 +27,7 @@ const TileShape& choose_tile(int64_t channels, int64_t depth) {
 void pack_panels(const float* source, int64_t row, int64_t col, int64_t n, int64_t k, int64_t width, float* panels) {
   if (n % width) std::fill_n(panels + n / width * k * width, k * width, 0.0f);
   // Of k: few pages of the source at a time, and where this is a transpose, few cache lines on both sides.
-  constexpr int64_t kBlock = 32;
+  constexpr int64_t kBlock = 16;
   for (int64_t p0 = 0; p0 < k; p0 += kBlock) {
     const int64_t p1 = std::min(k, p0 + kBlock);
     for (int64_t first = 0; first < n; first += width) {
