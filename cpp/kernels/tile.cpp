@@ -20,7 +20,7 @@ CC_INLINE void store_tile(const Vec (&acc)[M][V], int columns, float* const* y, 
     CC_UNROLL for (int p = 0; p < M; ++p) {
       float* out = y[p] + v * kLanes;
       Vec r = add(acc[p][v], bias);
-      if (st.accumulate) r = add(r, whole ? load(out) : load_n(out, n));
+      if (st.add) r = add(r, whole ? load(st.add[p] + v * kLanes) : load_n(st.add[p] + v * kLanes, n));
       r = min(upper, max(lower, r));  // in this order a NaN stays a NaN
       if (whole)
         store(out, r);
@@ -32,15 +32,15 @@ CC_INLINE void store_tile(const Vec (&acc)[M][V], int columns, float* const* y, 
 
 // What will be added to is fetched while the tile is computed.
 template <int M, int V>
-CC_INLINE void prefetch_tile(int columns, float* const* y) {
+CC_INLINE void prefetch_tile(int columns, const float* const* y) {
   CC_UNROLL for (int p = 0; p < M; ++p) CC_UNROLL for (int v = 0; v < V; v += 16 / kLanes ? 16 / kLanes : 1)
-    if (v * kLanes < columns) __builtin_prefetch(y[p] + v * kLanes, 1);
+    if (v * kLanes < columns) __builtin_prefetch(y[p] + v * kLanes, 0);
 }
 
 template <int M, int V>
 void gather(int columns, const float* const* x, const int64_t* offsets, int64_t segments, int64_t length, const float* w,
             float* const* y, const TileStore& st) {
-  if (st.accumulate) prefetch_tile<M, V>(columns, y);
+  if (st.add) prefetch_tile<M, V>(columns, st.add);
   Vec acc[M][V];
   CC_UNROLL for (int p = 0; p < M; ++p) CC_UNROLL for (int v = 0; v < V; ++v) acc[p][v] = zero();
   for (int64_t s = 0; s < segments; ++s) {
@@ -83,7 +83,7 @@ void outer(int columns, const OuterArgs& g) {
       b += g.b_step;
     }
   }
-  store_tile<M, V>(acc, columns, rows, {nullptr, g.accumulate, -__builtin_inff(), __builtin_inff()});
+  store_tile<M, V>(acc, columns, rows, {.add = g.accumulate ? rows : nullptr});
 }
 
 // The row count picks the instantiation: M, M - 1, ..., 1.

@@ -7,11 +7,11 @@
 
 namespace convcore {
 
-// How a finished tile is stored: y = act(acc + bias (+ y if accumulate)).
+// How a finished tile is stored: y = clamp(acc + bias + add).
 struct TileStore {
-  const float* bias;    // one per column of the tile, or null
-  bool accumulate;      // add to what y holds
-  float lower, upper;   // clamp: (0, inf) is ReLU, (0, 6) ReLU6, (-inf, inf) none
+  const float* bias = nullptr;        // one per column of the tile, or null
+  const float* const* add = nullptr;  // a row of `columns` floats for each of the tile's, or null; may be y itself
+  float lower = -__builtin_inff(), upper = __builtin_inff();  // (0, inf) is ReLU, (0, 6) ReLU6
 };
 
 // Gather tile: acc[p][j] = sum over s < segments, k < length of  x[p][offsets[s] + k] * w[(s * length + k) * NR + j].

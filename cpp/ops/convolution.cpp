@@ -17,6 +17,10 @@ namespace {
 constexpr int64_t kBiasChunks = 64;  // a bias gradient is added up in at most this many runs of pixels
 
 bool always(const Conv2dGeometry&, Pass) { return true; }
+bool is_wanted(const ConvAlgorithm& a, const Conv2dGeometry& g, Pass pass, const std::string& wanted) {
+  if (wanted == a.name) return true;
+  return (wanted == "auto" || (wanted == "exact" && a.name != std::string_view("winograd"))) && a.pays(g, pass);
+}
 
 std::unique_ptr<ConvMap> direct_map(const Conv2dGeometry& g, Pass pass) {
   if (pass == Pass::backward_input && ScatterConvolution::accepts(g)) return std::make_unique<ScatterConvolution>(g);
@@ -28,8 +32,8 @@ std::unique_ptr<ConvReduce> direct_reduce(const Conv2dGeometry& g) { return std:
 
 const std::vector<ConvAlgorithm>& conv_algorithms() {
   static const std::vector<ConvAlgorithm> all{
-      {"direct", DirectConvolution::accepts, direct_map, direct_reduce},
-      {"im2col", always, im2col_map, im2col_reduce},
+      {"direct", DirectConvolution::accepts, always, direct_map, direct_reduce},
+      {"im2col", always, always, im2col_map, im2col_reduce},
   };
   return all;
 }
@@ -37,7 +41,7 @@ const std::vector<ConvAlgorithm>& conv_algorithms() {
 const ConvAlgorithm& choose_algorithm(std::string_view op, const Conv2dGeometry& g, Pass pass,
                                       const std::string& wanted) {
   for (const ConvAlgorithm& a : conv_algorithms())
-    if ((wanted == "auto" || wanted == a.name) && a.accepts(g, pass)) return a;
+    if (a.accepts(g, pass) && is_wanted(a, g, pass, wanted)) return a;
   throw ValueError(message(op, "algorithm '", wanted, "' does not serve this convolution"));
 }
 

@@ -14,17 +14,28 @@ namespace convcore {
 
 enum class Pass { forward, backward_input, backward_weight };
 
-// What happens to an output before it is stored: clamp(sum + bias, lower, upper). (0, inf) is ReLU, (0, 6) ReLU6.
+// What happens to an output before it is stored: clamp(sum + bias + residual, lower, upper). (0, inf) is ReLU, (0, 6)
+// ReLU6.
 struct Epilogue {
-  const float* bias = nullptr;  // one per output channel, or null
+  const float* bias = nullptr;      // one per output channel, or null
+  const float* residual = nullptr;  // of out's shape, `residual_pitch` floats from pixel to pixel, or null. It may be
+  int64_t residual_pitch = 0;       // out's own memory (results are then added to it), and overlaps it no other way
   float lower = -std::numeric_limits<float>::infinity(), upper = std::numeric_limits<float>::infinity();
+  // Where a map with statistic_parts() > 0 leaves the moments of what it stored: of part i, each channel's mean at
+  // statistics + 2 * i * channels, and behind these each channel's sum of (y - mean)^2. Or null.
+  float* statistics = nullptr;
 
   bool clamps() const { return lower > -std::numeric_limits<float>::infinity() || upper < std::numeric_limits<float>::infinity(); }
+  const float* residual_at(int64_t pixel) const { return residual ? residual + pixel * residual_pitch : nullptr; }
 };
 
 // A NaN stays a NaN.
 inline float clamp(float value, const Epilogue& e) {
   return value < e.lower ? e.lower : value > e.upper ? e.upper : value;
+}
+// Channel c of a pixel; residual: that pixel's, or null.
+inline float finished(float sum, int64_t c, const float* residual, const Epilogue& e) {
+  return clamp(sum + (e.bias ? e.bias[c] : 0.0f) + (residual ? residual[c] : 0.0f), e);
 }
 
 // Forward (in = x, out = y) or backward-input (in = dy, out = dx), planned: run() allocates nothing.
@@ -37,6 +48,9 @@ class ConvMap {
   // in and out may have any pitch and must not overlap.
   virtual void run(const Tensor& in, const std::byte* packed, const Epilogue& epilogue, const Tensor& out,
                    std::byte* workspace) const = 0;
+  // Parts of the output, cut by the shape alone, whose moments run() can gather while they are in cache; 0: it cannot.
+  virtual int64_t statistic_parts() const { return 0; }
+  virtual int64_t statistic_pixels(int64_t /*part*/) const { return 0; }  // pixels of a part
 };
 
 // Backward-weight, planned. dw: (O, C/groups, kH, kW) dense, overwritten.
@@ -49,13 +63,15 @@ class ConvReduce {
 
 struct ConvAlgorithm {
   const char* name;
-  bool (*accepts)(const Conv2dGeometry& g, Pass pass);
+  bool (*accepts)(const Conv2dGeometry& g, Pass pass);  // it can
+  bool (*pays)(const Conv2dGeometry& g, Pass pass);     // ... and a model of its cost says that it is faster than those below
   std::unique_ptr<ConvMap> (*map)(const Conv2dGeometry& g, Pass pass);
   std::unique_ptr<ConvReduce> (*reduce)(const Conv2dGeometry& g);
 };
 
 const std::vector<ConvAlgorithm>& conv_algorithms();  // best first
-// The first that accepts, or the one that is named ("auto": any). Throws ValueError if there is none.
+// The first that accepts and pays ("auto"), the same without Winograd ("exact"), or the one that is named. Throws
+// ValueError if there is none.
 const ConvAlgorithm& choose_algorithm(std::string_view op, const Conv2dGeometry& g, Pass pass,
                                       const std::string& wanted);
 

@@ -16,7 +16,7 @@ namespace {
 enum Input : size_t { kX, kWeight, kBias, kNormWeight, kNormBias, kNormMean, kNormVariance, kInputs };
 
 std::string known_algorithms() {
-  std::string names = "auto";
+  std::string names = "auto, exact";
   for (const ConvAlgorithm& a : conv_algorithms()) names.append(", ").append(a.name);
   return names;
 }
@@ -27,7 +27,7 @@ ConvolutionOp::ConvolutionOp(std::string_view kind, Pass forward_pass, const Att
     : kind_(kind), forward_pass_(forward_pass), wanted_(std::move(wanted)) {
   const auto& known = conv_algorithms();
   const auto is_wanted = [&](const ConvAlgorithm& a) { return wanted_ == a.name; };
-  require(wanted_ == "auto" || std::any_of(known.begin(), known.end(), is_wanted), kind_,
+  require(wanted_ == "auto" || wanted_ == "exact" || std::any_of(known.begin(), known.end(), is_wanted), kind_,
           "algorithm must be one of ", known_algorithms(), ", got '", wanted_, "'");
   const std::string activation = attributes.text(kind_, "activation", "none");
   require(activation == "none" || activation == "relu" || activation == "relu6", kind_,

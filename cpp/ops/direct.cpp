@@ -123,13 +123,14 @@ DirectConvolution::Task DirectConvolution::task(int64_t number) const {
 
 size_t DirectConvolution::packed_bytes() const { return packed_floats_ * 4; }
 size_t DirectConvolution::workspace_bytes() const {
-  return slots_ * (block_bytes_ + offsets_bytes_ + 2 * pixels_bytes_);
+  return slots_ * (block_bytes_ + offsets_bytes_ + 3 * pixels_bytes_);
 }
 
 DirectConvolution::Scratch DirectConvolution::scratch(std::byte* slot) const {
   std::byte* pixels = slot + block_bytes_ + offsets_bytes_;
   return {reinterpret_cast<float*>(slot), reinterpret_cast<int64_t*>(slot + block_bytes_),
-          reinterpret_cast<const float**>(pixels), reinterpret_cast<float**>(pixels + pixels_bytes_)};
+          reinterpret_cast<const float**>(pixels), reinterpret_cast<float**>(pixels + pixels_bytes_),
+          reinterpret_cast<const float**>(pixels + 2 * pixels_bytes_)};
 }
 
 // packed: [part][group][panel][tap][input channel][NR], zero beyond the last channel.
@@ -176,7 +177,7 @@ void DirectConvolution::run(const Tensor& in, const std::byte* packed, const Epi
   for (const SubConvolution& sub : s_.parts) products += sub.rows * sub.cols * static_cast<int64_t>(sub.taps.size());
   const int64_t cost = 2 * s_.n * s_.groups * s_.in_c * s_.out_c * products / slots_;
   std::atomic<int64_t> next{0};
-  const size_t slot_bytes = block_bytes_ + offsets_bytes_ + 2 * pixels_bytes_;
+  const size_t slot_bytes = block_bytes_ + offsets_bytes_ + 3 * pixels_bytes_;
   parallel_for(slots_, 1, cost, [&](int64_t begin, int64_t end) {
     for (int64_t slot = begin; slot < end; ++slot) {
       const Scratch own = scratch(workspace + slot * slot_bytes);
@@ -245,26 +246,32 @@ void DirectConvolution::run_task(const Task& task, const Tensor& in, const float
     for (int64_t r = 0; r < task.rows; ++r) {
       const float* x = source + (n * image_pixels + r * s_.in_step_h * row_pixels) * pitch;
       const int64_t out_row = (task.n + n) * s_.out_h + sub.row0 + (task.row + r) * s_.out_step_h;
-      float* y = out.f32() + (out_row * s_.out_w + sub.col0 + task.col * s_.out_step_w) * out.pitch + channel0;
+      const int64_t out_pixel = out_row * s_.out_w + sub.col0 + task.col * s_.out_step_w;
+      float* y = out.f32() + out_pixel * out.pitch + channel0;
+      const float* residual = epilogue.residual_at(out_pixel);
       for (int64_t i = 0; i < task.cols; ++i, ++pixels) {
         scratch.x[pixels] = x + i * s_.in_step_w * pitch;
         scratch.y[pixels] = y + i * s_.out_step_w * out.pitch;
+        if (residual) scratch.residual[pixels] = residual + channel0 + i * s_.out_step_w * epilogue.residual_pitch;
       }
     }
 
   const int64_t tiles = ceil_div(pixels, tile_.mr), panel_floats = static_cast<int64_t>(sub.taps.size()) * s_.in_c * tile_.nr;
   const float* w = packed + p.weights + (task.group * panels_ + task.panel) * panel_floats;
-  TileStore store{epilogue.bias ? epilogue.bias + channel0 : nullptr, false, epilogue.lower, epilogue.upper};
+  TileStore store{epilogue.bias ? epilogue.bias + channel0 : nullptr, nullptr, epilogue.lower, epilogue.upper};
   for (int64_t q = 0; q < task.panels; ++q) {
     const int64_t width = std::min(columns, s_.out_c - (task.panel + q) * columns);
     for (int64_t t = 0; t < tiles; ++t) {  // rows are shared out evenly: no thin last tile
       const int64_t first = pixels * t / tiles, last = pixels * (t + 1) / tiles;
+      if (epilogue.residual) store.add = scratch.residual + first;
       tile_.gather(static_cast<int>(last - first), static_cast<int>(width), scratch.x + first, scratch.offsets,
                    segments, length, w, scratch.y + first, store);
     }
     w += panel_floats;
     if (store.bias) store.bias += columns;
     for (int64_t i = 0; i < pixels; ++i) scratch.y[i] += columns;
+    if (epilogue.residual)
+      for (int64_t i = 0; i < pixels; ++i) scratch.residual[i] += columns;
   }
 }
 

@@ -47,6 +47,7 @@ class DirectConvolution final : public ConvMap {
     int64_t* offsets;
     const float** x;
     float** y;
+    const float** residual;
   };
 
   Part plan_part(const SubConvolution& sub, int64_t weights) const;

@@ -56,7 +56,6 @@ void ScatterConvolution::run_image(int64_t n, const Tensor& dy, const float* pac
                                    const Tensor& dx, float* image) const {
   std::memset(image, 0, image_bytes_);
   const int64_t zero = 0, nr = tile_.nr, tiles = ceil_div(g_.out_h, tile_.mr);
-  const TileStore store{nullptr, true, -std::numeric_limits<float>::infinity(), std::numeric_limits<float>::infinity()};
   const float* in = dy.f32() + n * g_.out_h * g_.out_w * dy.pitch;
   const float *x[kMaxTileRows], *w = packed;
   float* y[kMaxTileRows];
@@ -72,7 +71,7 @@ void ScatterConvolution::run_image(int64_t n, const Tensor& dy, const float* pac
         }
         const int rows = static_cast<int>(last - first);
         for (int64_t ow = 0; ow < g_.out_w; ++ow) {
-          tile_.gather(rows, columns, x, &zero, 1, g_.o, w, y, store);
+          tile_.gather(rows, columns, x, &zero, 1, g_.o, w, y, {.add = y});
           for (int i = 0; i < rows; ++i) x[i] += dy.pitch, y[i] += g_.stride_w * g_.c;
         }
       }
@@ -82,10 +81,11 @@ void ScatterConvolution::run_image(int64_t n, const Tensor& dy, const float* pac
     for (int64_t iw = 0; iw < g_.w; ++iw) {
       const int64_t row = ih + g_.pad_top, column = iw + g_.pad_left;
       const float* from = row < halo_h_ && column < halo_w_ ? image + (row * halo_w_ + column) * g_.c : nullptr;
-      float* to = dx.f32() + ((n * g_.h + ih) * g_.w + iw) * dx.pitch;
+      const int64_t pixel = (n * g_.h + ih) * g_.w + iw;
+      float* to = dx.f32() + pixel * dx.pitch;
+      const float* residual = epilogue.residual_at(pixel);
       for (int64_t c = 0; c < g_.c; ++c) {
-        const float sum = (from ? from[c] : 0.0f) + (epilogue.bias ? epilogue.bias[c] : 0.0f);
-        to[c] = epilogue.clamps() ? clamp(sum, epilogue) : sum;
+        to[c] = finished(from ? from[c] : 0.0f, c, residual, epilogue);
       }
     }
 }

@@ -64,8 +64,6 @@ void Gemm::multiply(Matrix a, int64_t m, int64_t k, const float* a_panels, const
   const int64_t mr = tile_.mr, nr = tile_.nr, row_blocks = ceil_div(m, mc_);
   const int64_t column_blocks = std::clamp<int64_t>(ceil_div(8, std::max<int64_t>(row_blocks, 1)), 1, panels_);
   const int64_t zero = 0;
-  const TileStore store{nullptr, accumulate, -std::numeric_limits<float>::infinity(),
-                        std::numeric_limits<float>::infinity()};
   parallel_for(row_blocks * column_blocks, 1, 2 * mc_ * n_ * k / column_blocks, [&](int64_t begin, int64_t end) {
     for (int64_t block = begin; block < end; ++block) {
       const int64_t ic = block / column_blocks * mc_, m_end = std::min(m, ic + mc_), part = block % column_blocks;
@@ -85,7 +83,7 @@ void Gemm::multiply(Matrix a, int64_t m, int64_t k, const float* a_panels, const
           const float* x[kMaxTileRows];
           float* y[kMaxTileRows];
           for (int i = 0; i < rows; ++i) x[i] = a.data + (ir + i) * a.row, y[i] = tile + i * c_pitch;
-          tile_.gather(rows, columns, x, &zero, 1, k, b, y, store);
+          tile_.gather(rows, columns, x, &zero, 1, k, b, y, {.add = accumulate ? y : nullptr});
         }
     }
   });

@@ -45,12 +45,15 @@ class Im2colMap : public ConvMap {
         for (int64_t row = 0; row < g_.out_h; row += s_.band)
           visit(n, group, RowBand{row, std::min(row + s_.band, g_.out_h)});
   }
-  // out[pixel][c] = clamp(out + bias), of one image's group
-  static void finish(const Epilogue& e, float* out, int64_t pixels, int64_t channels, int64_t pitch, int64_t channel0) {
-    if (!e.bias && !e.clamps()) return;
-    for (int64_t p = 0; p < pixels; ++p)
-      for (int64_t c = 0; c < channels; ++c)
-        out[p * pitch + c] = clamp(out[p * pitch + c] + (e.bias ? e.bias[channel0 + c] : 0.0f), e);
+  // The epilogue of `channels` channels of some pixels.
+  static void finish(const Epilogue& e, const Tensor& out, int64_t pixel0, int64_t pixels, int64_t channel0,
+                     int64_t channels) {
+    if (!e.bias && !e.residual && !e.clamps()) return;
+    for (int64_t p = pixel0; p < pixel0 + pixels; ++p) {
+      float* y = out.f32() + p * out.pitch;
+      const float* residual = e.residual_at(p);
+      for (int64_t c = channel0; c < channel0 + channels; ++c) y[c] = finished(y[c], c, residual, e);
+    }
   }
 
   Conv2dGeometry g_;
@@ -69,10 +72,10 @@ class Im2colForward final : public Im2colMap {
     for_bands([&](int64_t n, int64_t group, RowBand band) {
       const int64_t rows = (band.end - band.begin) * g_.out_w;
       image_to_columns(g_, x.f32() + n * g_.h * g_.w * x.pitch + group * g_.c_per_group(), x.pitch, band, columns, s_.k);
-      float* out = y.f32() + (n * g_.out_h + band.begin) * g_.out_w * y.pitch + group * s_.o;
-      gemm_.run({columns, s_.k, 1}, packed + group * gemm_.packed_bytes(), out, y.pitch, rows, false,
-                workspace + s_.columns);
-      finish(epilogue, out, rows, s_.o, y.pitch, group * s_.o);
+      const int64_t pixel0 = (n * g_.out_h + band.begin) * g_.out_w;
+      gemm_.run({columns, s_.k, 1}, packed + group * gemm_.packed_bytes(), y.f32() + pixel0 * y.pitch + group * s_.o,
+                y.pitch, rows, false, workspace + s_.columns);
+      finish(epilogue, y, pixel0, rows, group * s_.o, s_.o);
     });
   }
 };
@@ -93,7 +96,7 @@ class Im2colBackwardInput final : public Im2colMap {
       if (band.begin == 0)
         for (int64_t p = 0; p < pixels; ++p) std::fill_n(image + p * dx.pitch, channels, 0.0f);
       add_columns(g_, columns, s_.k, band, image, dx.pitch);
-      if (band.end == g_.out_h) finish(epilogue, image, pixels, channels, dx.pitch, group * channels);
+      if (band.end == g_.out_h) finish(epilogue, dx, n * pixels, pixels, group * channels, channels);
     });
   }
 };

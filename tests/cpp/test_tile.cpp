@@ -68,7 +68,7 @@ void check_gather(const TileShape& shape, int rows, int columns, Length l, const
       for (int j = 0; j < columns; ++j) py[p][j] = before[static_cast<size_t>(p * columns + j)];
 
   shape.gather(rows, columns, px.data(), offsets.data(), l.segments, l.length, w.data(), py.data(),
-               {e.bias ? bias.data() : nullptr, e.accumulate, e.lower, e.upper});
+               {e.bias ? bias.data() : nullptr, e.accumulate ? py.data() : nullptr, e.lower, e.upper});
 
   int wrong = 0;
   for (int p = 0; p < rows; ++p) {
