@@ -2,6 +2,7 @@
 #include "ops/convolution.h"
 
 #include <algorithm>
+#include <atomic>
 
 #include "base/memory.h"
 #include "base/parallel.h"
@@ -17,9 +18,12 @@ namespace {
 constexpr int64_t kBiasChunks = 64;  // a bias gradient is added up in at most this many runs of pixels
 
 bool always(const Conv2dGeometry&, Pass) { return true; }
+std::atomic<bool> winograd_enabled{true};
+
 bool is_wanted(const ConvAlgorithm& a, const Conv2dGeometry& g, Pass pass, const std::string& wanted) {
-  if (wanted == a.name) return true;
-  return (wanted == "auto" || (wanted == "exact" && a.name != std::string_view("winograd"))) && a.pays(g, pass);
+  if (wanted != "auto" && wanted != "exact") return wanted == a.name;
+  if (a.name == std::string_view("winograd") && (wanted == "exact" || !winograd_enabled)) return false;
+  return a.pays(g, pass);
 }
 
 std::unique_ptr<ConvMap> direct_map(const Conv2dGeometry& g, Pass pass) {
@@ -44,6 +48,9 @@ const ConvAlgorithm& choose_algorithm(std::string_view op, const Conv2dGeometry&
     if (a.accepts(g, pass) && is_wanted(a, g, pass, wanted)) return a;
   throw ValueError(message(op, "algorithm '", wanted, "' does not serve this convolution"));
 }
+
+void set_winograd(bool enabled) { winograd_enabled = enabled; }
+bool get_winograd() { return winograd_enabled; }
 
 size_t bias_gradient_bytes(int64_t channels) { return align_up(kBiasChunks * channels * 4); }
 

@@ -11,7 +11,7 @@ from weakref import WeakSet
 
 import numpy as np
 
-from ._core import Program, get_num_threads
+from ._core import Program, get_num_threads, get_winograd
 from .locks import new_lock
 from .nn.module import Module, latest_edit, newest_edit
 from .parameter import Variable, clock
@@ -240,7 +240,7 @@ class ProgramCache:
 
     def _program(self, arrays: list[Array]) -> CompiledProgram:
         # Programs are planned for a number of threads.
-        key = (get_num_threads(), *[(x.shape, x.dtype.num == _UINT8) for x in arrays])
+        key = (get_num_threads(), get_winograd(), *[(x.shape, x.dtype.num == _UINT8) for x in arrays])
         with self._lock:
             if self._seen != latest_edit():
                 self._forget_if_edited()

@@ -55,7 +55,8 @@ def conv2d(
     H' = (H + top + bottom - dilation*(kH-1) - 1) // stride + 1.
     padding: int | (h, w) | ((top, bottom), (left, right)) | "valid" (none) | "same" (H' = ceil(H / stride); the odd
     one goes below and right) | "full" (dilation*(k-1) on every side).
-    algorithm: "auto", "direct" or "im2col".
+    algorithm: "auto": the fastest; "exact": the fastest but Winograd, whose results differ from the exact ones by up to
+    2e-5 of the largest output; or "winograd", "depthwise", "grouped", "direct", "im2col" where they serve.
     Raises ShapeError where shapes do not fit, ValueError for settings out of range, TypeError for wrong types.
     Source: torch.nn.functional.conv2d.
     """
@@ -165,7 +166,7 @@ def conv_transpose2d(
 
     x: (N, C, H, W); weight: (C, O/groups, kH, kW); bias: (O,) or None. Returns (N, O, H', W'), where
     H' = (H-1)*stride - top - bottom + dilation*(kH-1) + output_padding + 1.
-    padding: int | (h, w) | ((top, bottom), (left, right)). algorithm: "auto", "direct" or "im2col".
+    padding: int | (h, w) | ((top, bottom), (left, right)). algorithm: as in `conv2d`.
     Raises ShapeError where shapes do not fit, ValueError for settings out of range, TypeError for wrong types.
     Source: torch.nn.functional.conv_transpose2d.
     """

@@ -55,7 +55,7 @@ class Conv2d(_Conv):
 
     weight: (O, C/groups, kH, kW) and bias: (O,), both first uniform in +-1 / sqrt(C/groups * kH * kW).
     padding: int | (h, w) | ((top, bottom), (left, right)) | "valid" | "same" | "full".
-    algorithm: "auto", "direct" or "im2col". Source: torch.nn.Conv2d.
+    algorithm: as in `functional.conv2d`. Source: torch.nn.Conv2d.
     Raises TypeError or ValueError for wrong settings; in use, what `functional.conv2d` raises.
     """
 
