@@ -388,7 +388,7 @@ def test_set_algorithm_reaches_every_convolution_or_none() -> None:
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Sequential(nn.ConvTranspose2d(4, 4, 3), nn.ReLU()), nn.Conv2d(4, 2, 1))
     assert model.set_algorithm("exact") is model
     assert [m.algorithm for m in model.modules() if hasattr(m, "algorithm")] == ["exact"] * 3
-    with pytest.raises(ValueError, match="Conv2d: algorithm must be one of auto, exact, .*, got 'fast'"):
+    with pytest.raises(ValueError, match=r"Conv2d: algorithm must be one of auto, exact, .*, got 'fast'"):
         model.set_algorithm("fast")
     assert [m.algorithm for m in model.modules() if hasattr(m, "algorithm")] == ["exact"] * 3
 
