@@ -65,6 +65,22 @@ class Graph:
     def parameter_names(self) -> list[str]: ...
     def buffer_names(self) -> list[str]: ...
 
+class PlannedOp:
+    """An op that remembers the plans of its last eight input shapes."""
+
+    def __init__(self, kind: str, attributes: Attributes) -> None: ...
+    def forward(
+        self, inputs: Sequence[ArrayLike | None], training: bool = False, seed: int = 0, stream: int = 0
+    ) -> list[Array]: ...
+    def backward(
+        self,
+        inputs: Sequence[ArrayLike | None],
+        grad_outputs: Sequence[ArrayLike],
+        mask: Sequence[bool],
+        seed: int = 0,
+        stream: int = 0,
+    ) -> list[Array | None]: ...
+
 class Optimizer:
     """kind: sgd, adam, adamw, rmsprop, adagrad; attributes: PyTorch's names, and max_grad_norm."""
 
