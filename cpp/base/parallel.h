@@ -5,6 +5,9 @@
 
 #include <omp.h>
 
+#include <algorithm>
+#include <array>
+#include <atomic>
 #include <cstdint>
 
 #include "base/threads.h"
@@ -36,6 +39,30 @@ void parallel_for(int64_t count, int64_t grain, int64_t cost, Body&& body) {
     const FlushDenormals flush;
     if (begin < count) body(begin, end < count ? end : count);
   }
+}
+
+// body(slot, task) for every task below `tasks`, `slots` (about num_threads()) at a time: a slot runs one task after the
+// other, so that it can have scratch memory of its own. Each begins with its own run of neighbouring tasks, so that
+// layers cut alike find their input in the cache of the core that wrote it, and then helps where others are late.
+// cost: operations of one task.
+template <class Body>
+void parallel_tasks(int64_t tasks, int64_t slots, int64_t cost, Body&& body) {
+  constexpr int64_t kMaxRuns = 64;
+  struct alignas(64) Run {
+    std::atomic<int64_t> next;
+    int64_t end;
+  };
+  if (tasks <= 0) return;
+  const int64_t runs = std::min({slots, tasks, kMaxRuns});
+  std::array<Run, kMaxRuns> all;
+  for (int64_t i = 0; i < runs; ++i) all[i].next = tasks * i / runs, all[i].end = tasks * (i + 1) / runs;
+  parallel_for(slots, 1, cost * tasks / slots, [&](int64_t begin, int64_t end) {
+    for (int64_t slot = begin; slot < end; ++slot)
+      for (int64_t i = 0; i < runs; ++i) {
+        Run& run = all[(slot + i) % runs];
+        for (int64_t t; (t = run.next.fetch_add(1, std::memory_order_relaxed)) < run.end;) body(slot, t);
+      }
+  });
 }
 
 }  // namespace convcore
