@@ -324,10 +324,10 @@ def test_wrong_attributes(attributes: dict[str, Any], inputs: str, error: type[E
         _core.forward("linear", attributes, given)
 
 
-def test_fused_ops_are_for_inference() -> None:
-    x, w = image(2, 3), image(4, 3)
-    with pytest.raises(ValueError, match="linear: activation and batch_norm_eps are for inference only"):
-        _core.backward("linear", {"activation": "relu"}, [x, w], [image(2, 4)], [True, True])
+def test_folded_batch_norms_are_for_inference() -> None:
+    x, w, statistics = image(2, 3), image(4, 3), [np.ones(4, np.float32)] * 4
+    with pytest.raises(ValueError, match="linear: batch_norm_eps is for inference only"):
+        _core.backward("linear", {"batch_norm_eps": 1e-5}, [x, w, None, *statistics], [image(2, 4)], [True] * 7)
 
 
 def test_unknown_algorithms_are_told_the_known_ones() -> None:

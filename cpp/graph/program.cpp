@@ -60,6 +60,7 @@ void check(const char* role, const Value& value, const Tensor& t, bool packed) {
 struct Program::State {
   explicit State(Fused what);
 
+  size_t most_alive() const;
   void allocate();
   void check_tensors(std::span<const Tensor> given_inputs, std::span<const Tensor> given_outputs) const;
   void start(std::span<const Tensor> given_inputs, std::span<const Tensor> given_outputs);
@@ -83,7 +84,7 @@ struct Program::State {
 
   std::vector<Block> blocks;       // of the arena
   std::vector<int> block_regions;  // which region each block holds
-  size_t arena_bytes = 0, packed_bytes = 0;
+  size_t arena_bytes = 0, packed_bytes = 0, activation_bytes = 0;
   AlignedBuffer arena, packed;
 
   bool allocated = false, bound = false, stale = true;
@@ -116,13 +117,25 @@ Program::State::State(Fused what)
     block_regions.push_back(static_cast<int>(r));
   }
   arena_bytes = place(blocks);
-  for (const auto& op : ops) packed_bytes += align_up(op->needs().packed);
+  activation_bytes = most_alive();
+  if (!graph.training())
+    for (const auto& op : ops) packed_bytes += align_up(op->needs().packed);
 
   std::vector<bool> dense(graph.values().size());
   for (size_t n = 0; n < ops.size(); ++n)
     for (size_t i = 0; i < graph.nodes()[n].inputs.size(); ++i)
       if (graph.nodes()[n].inputs[i] >= 0 && ops[n]->is_dense(static_cast<int>(i))) dense[graph.nodes()[n].inputs[i]] = true;
   for (int v : inputs) packed_inputs.push_back(dense[v]);
+}
+
+// The bytes of the arena without scratch, at the step at which they are most.
+size_t Program::State::most_alive() const {
+  std::vector<size_t> alive(static_cast<size_t>(backward_time(graph, static_cast<int>(backward_plan.size()))) + 1);
+  for (size_t b = 0; b < blocks.size(); ++b) {
+    if (layout.regions[block_regions[b]].scratch) continue;
+    for (int t = blocks[b].first; t <= blocks[b].last; ++t) alive[t] += blocks[b].bytes;
+  }
+  return *std::max_element(alive.begin(), alive.end());
 }
 
 // Gives every region of the arena, and every call, its memory.
@@ -136,20 +149,19 @@ void Program::State::allocate() {
     memory[block_regions[b]] = arena.data() + blocks[b].offset;
     steps.set_region(block_regions[b], memory[block_regions[b]]);
   }
-  std::byte* const workspace = layout.workspace < 0 ? nullptr : memory[layout.workspace];
+  const auto at = [&](int region) { return region < 0 ? nullptr : memory[region]; };
   std::byte* next = packed.data();
   for (size_t n = 0; n < ops.size(); ++n) {
     OpCall& call = steps.forward[n].call;
-    call.workspace = workspace;
-    call.saved = layout.saved[n] < 0 ? nullptr : memory[layout.saved[n]];
-    call.packed = steps.forward[n].packs ? next : nullptr;
-    next += align_up(ops[n]->needs().packed);
+    call.workspace = at(layout.forward_scratch[n]);
+    call.saved = at(layout.saved[n]);
+    call.packed = graph.training() ? at(layout.packed[n]) : next;
+    if (!graph.training()) next += align_up(ops[n]->needs().packed);
   }
-  for (BackwardCall& step : steps.backward) {
-    const OpCall& forward = steps.forward[step.node].call;
-    step.call.workspace = forward.workspace;
-    step.call.saved = forward.saved;
-    step.call.packed = forward.packed;
+  for (size_t s = 0; s < steps.backward.size(); ++s) {
+    OpCall& call = steps.backward[s].call;
+    call.workspace = at(layout.backward_scratch[s]);
+    call.saved = at(layout.saved[steps.backward[s].node]);
   }
 }
 
@@ -303,8 +315,8 @@ MemoryReport Program::memory() const {
   report.gradients = graph_.training() ? s.gradient_size * sizeof(float) : 0;
   report.packed = s.packed_bytes;
   report.arena = s.arena_bytes;
-  report.workspace = s.layout.workspace < 0 ? 0 : align_up(s.layout.regions[s.layout.workspace].bytes);
-  report.activations = report.arena - report.workspace;
+  report.activations = s.activation_bytes;
+  report.workspace = s.arena_bytes - s.activation_bytes;
   return report;
 }
 

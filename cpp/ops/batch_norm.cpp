@@ -24,7 +24,7 @@ class BatchNorm : public Op {
   }
 
   std::string_view kind() const override { return kKind; }
-  bool can_run_in_place() const override { return !training_; }  // training reads x again
+  bool can_run_in_place(int input) const override { return input == kX; }
   int64_t flops() const override { return (training_ ? 7 : 2) * pixels_ * channels_; }
 
   std::vector<TensorSpec> plan(std::span<const TensorSpec> inputs, bool training) override {
