@@ -2,7 +2,6 @@
 #include "graph/program.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cstring>
 #include <utility>
 
@@ -64,8 +63,8 @@ struct Program::State {
   void allocate();
   void check_tensors(std::span<const Tensor> given_inputs, std::span<const Tensor> given_outputs) const;
   void start(std::span<const Tensor> given_inputs, std::span<const Tensor> given_outputs);
-  void run_forward(uint64_t seed, uint64_t step, double* seconds);
-  void run_backward(uint64_t seed, uint64_t step);
+  void run_forward(uint64_t seed, uint64_t step, Timing* timings);
+  void run_backward(uint64_t seed, uint64_t step, Timing* timings);
   void pack_if_needed(const ForwardStep& step) const;
 
   const Fused fused;
@@ -192,33 +191,35 @@ void Program::State::pack_if_needed(const ForwardStep& step) const {
   if (step.packs && (stale || step.always_packs)) step.op->pack(step.call);
 }
 
-// Random numbers are named by the run and the node. seconds: null, or one per node.
-void Program::State::run_forward(uint64_t seed, uint64_t step, double* seconds) {
-  using Clock = std::chrono::steady_clock;
+// Random numbers are named by the run and the node. timings: null, or one per node.
+void Program::State::run_forward(uint64_t seed, uint64_t step, Timing* timings) {
   for (size_t n = 0; n < steps.forward.size(); ++n) {
     ForwardStep& forward = steps.forward[n];
-    const Clock::time_point begin = seconds ? Clock::now() : Clock::time_point{};
-    if (!forward.skip) {
+    if (forward.skip) continue;
+    timed(timings ? timings + n : nullptr, [&] {
       forward.call.seed = seed;
       forward.call.stream = step << 20 | n;
       pack_if_needed(forward);
       if (!forward.given_labels) forward.op->check_inputs(forward.call);
       forward.op->forward(forward.call);
-    }
-    if (seconds) seconds[n] = std::chrono::duration<double>(Clock::now() - begin).count();
+    });
   }
   for (const Move& copy : steps.copies) copy_pixels(steps.tensors[copy.x], steps.tensors[copy.y]);
   stale = graph.training();
 }
 
-void Program::State::run_backward(uint64_t seed, uint64_t step) {
-  for (BackwardCall& backward : steps.backward) {
-    if (!backward.skip) {
-      backward.call.seed = seed;
-      backward.call.stream = step << 20 | static_cast<uint64_t>(backward.node);
-      backward.op->backward(backward.call);
-    }
-    for (const Move& addition : backward.additions) add_pixels(steps.tensors[addition.x], steps.tensors[addition.y]);
+// timings: null, or one per backward step.
+void Program::State::run_backward(uint64_t seed, uint64_t step, Timing* timings) {
+  for (size_t s = 0; s < steps.backward.size(); ++s) {
+    BackwardCall& backward = steps.backward[s];
+    timed(timings ? timings + s : nullptr, [&] {
+      if (!backward.skip) {
+        backward.call.seed = seed;
+        backward.call.stream = step << 20 | static_cast<uint64_t>(backward.node);
+        backward.op->backward(backward.call);
+      }
+      for (const Move& addition : backward.additions) add_pixels(steps.tensors[addition.x], steps.tensors[addition.y]);
+    });
   }
 }
 
@@ -286,19 +287,27 @@ void Program::forward_backward(std::span<const Tensor> inputs, std::span<const T
   const FlushDenormals flush;
   state_->start(inputs, outputs);
   state_->run_forward(seed, step, nullptr);
-  state_->run_backward(seed, step);
+  state_->run_backward(seed, step, nullptr);
 }
 
 std::vector<StepInfo> Program::profile(std::span<const Tensor> inputs, std::span<const Tensor> outputs) {
   std::vector<StepInfo> infos = steps();
-  std::vector<double> seconds(state_->fused.graph.nodes().size());
+  State& s = *state_;
+  std::vector<Timing> forward(s.ops.size()), backward(s.backward_plan.size());
   {
     const FlushDenormals flush;
-    state_->start(inputs, outputs);
-    state_->run_forward(0, 0, seconds.data());
+    s.start(inputs, outputs);
+    s.run_forward(0, 0, forward.data());
+    if (graph_.training()) s.run_backward(0, 0, backward.data());
   }
-  for (size_t i = 0; i < infos.size(); ++i)
-    if (state_->fused.node[i] >= 0) infos[i].seconds = seconds[state_->fused.node[i]];
+  const size_t nodes = graph_.nodes().size();
+  for (size_t i = 0; i < infos.size(); ++i) {
+    const int at = i < nodes ? s.fused.node[i] : static_cast<int>(i - nodes);
+    if (at < 0) continue;
+    const Timing& timing = i < nodes ? forward[at] : backward[at];
+    infos[i].seconds = timing.seconds;
+    infos[i].threads = timing.threads;
+  }
   return infos;
 }
 
@@ -321,21 +330,8 @@ MemoryReport Program::memory() const {
 }
 
 std::vector<StepInfo> Program::steps() const {
-  std::vector<StepInfo> infos;
-  std::vector<bool> counted(graph_.values().size());
-  for (size_t n = 0; n < graph_.nodes().size(); ++n) {
-    const Node& node = graph_.nodes()[n];
-    const Op* op = state_->fused.node[n] < 0 ? nullptr : state_->ops[state_->fused.node[n]].get();
-    StepInfo info{node.name, node.kind, op ? op->algorithm() : "fused", graph_.values()[node.outputs[0]].spec.shape};
-    info.flops = op ? op->flops() : 0;
-    for (int v : node.inputs) {
-      if (v < 0 || graph_.values()[v].kind != ValueKind::parameter || counted[v]) continue;
-      counted[v] = true;
-      info.parameters += graph_.values()[v].spec.shape.size();
-    }
-    infos.push_back(std::move(info));
-  }
-  return infos;
+  const State& s = *state_;
+  return describe_steps(graph_, s.fused, s.ops, s.backward_plan, s.layout);
 }
 
 }  // namespace convcore

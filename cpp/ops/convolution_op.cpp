@@ -52,8 +52,11 @@ std::vector<TensorSpec> ConvolutionOp::plan(std::span<const TensorSpec> inputs, 
   algorithm_ = chosen.name;
   forward_ = chosen.map(g_, forward_pass_);
   if (training) {
-    backward_input_ = choose_algorithm(kind_, g_, other, wanted_).map(g_, other);
-    backward_weight_ = choose_algorithm(kind_, g_, Pass::backward_weight, wanted_).reduce(g_);
+    const ConvAlgorithm& input = choose_algorithm(kind_, g_, other, wanted_);
+    const ConvAlgorithm& weight = choose_algorithm(kind_, g_, Pass::backward_weight, wanted_);
+    input_algorithm_ = input.name, weight_algorithm_ = weight.name;
+    backward_input_ = input.map(g_, other);
+    backward_weight_ = weight.reduce(g_);
   }
   if (statistic_parts() == 0) return {{output}};
   return {{output}, {{statistic_parts(), 1 + 2 * output_channels_}}};
@@ -95,6 +98,10 @@ OpNeeds ConvolutionOp::needs() const {
     needs.backward = std::max({align_up(backward_input_->packed_bytes()) + backward_input_->workspace_bytes(),
                                backward_weight_->workspace_bytes(), bias_gradient_bytes(output_channels_)});
   return needs;
+}
+
+std::string ConvolutionOp::backward_algorithm(bool wants_input) const {
+  return (wants_input ? "input: " + input_algorithm_ + ", weight: " : "weight: ") + weight_algorithm_;
 }
 
 float* ConvolutionOp::folded_bias(const OpCall& call) const {

@@ -44,6 +44,8 @@ class ConvolutionOp : public Op {
   void backward(const OpCall& call) const override;
   std::string algorithm() const override { return algorithm_; }
   int64_t flops() const override { return g_.flops(); }
+  std::string backward_algorithm(bool wants_input) const override;
+  int64_t backward_flops(bool wants_input) const override { return g_.flops() * (wants_input ? 2 : 1); }
 
  protected:
   // Reads what fusion adds; wanted: the algorithm.
@@ -66,7 +68,7 @@ class ConvolutionOp : public Op {
 
   std::string_view kind_;
   Pass forward_pass_;
-  std::string wanted_, algorithm_;
+  std::string wanted_, algorithm_, input_algorithm_, weight_algorithm_;
   Conv2dGeometry g_;
   int64_t output_channels_ = 0;
   bool has_bias_ = false, wants_statistics_ = false;

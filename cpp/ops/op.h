@@ -78,6 +78,9 @@ class Op {
 
   virtual std::string algorithm() const { return ""; }  // what plan() chose, for summaries and profiles
   virtual int64_t flops() const { return 0; }           // of forward; a multiply-add counts as 2
+  // The same of backward. wants_input: is the gradient of input 0 wanted?
+  virtual std::string backward_algorithm(bool /*wants_input*/) const { return ""; }
+  virtual int64_t backward_flops(bool /*wants_input*/) const { return flops(); }
 };
 
 // Throws ValueError for an unknown kind or attribute.
