@@ -59,8 +59,9 @@ class Planner {
     for (size_t s = 0; s < backward_.size(); ++s) {
       if (can_slice_gradient(backward_[s])) continue;
       const int n = backward_[s].node, time = backward_time(static_cast<int>(s));
-      if (ops_[n]->backward_reads_inputs())
-        for (int v : graph_.nodes()[n].inputs) read(v, time);
+      const std::vector<int>& inputs = graph_.nodes()[n].inputs;
+      for (size_t i = 0; i < inputs.size(); ++i)
+        if (ops_[n]->backward_reads_input(static_cast<int>(i))) read(inputs[i], time);
       if (ops_[n]->backward_reads_outputs())
         for (int v : graph_.nodes()[n].outputs) read(v, time);
     }

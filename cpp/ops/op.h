@@ -58,6 +58,7 @@ class Op {
   virtual bool can_run_in_place() const { return false; }
   virtual bool has_gradient() const { return true; }  // false: backward() throws ValueError
   virtual bool backward_reads_inputs() const { return true; }
+  virtual bool backward_reads_input(int /*input*/) const { return backward_reads_inputs(); }
   virtual bool backward_reads_outputs() const { return false; }
 
   // Throws ValueError for values, not shapes, that cannot be computed with: labels. Called by whoever runs the op, on
