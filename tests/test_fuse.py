@@ -84,11 +84,11 @@ PATTERNS: dict[str, tuple[Layers, tuple[int, ...], str]] = {
     "one norm only": (
         lambda: nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.BatchNorm2d(4), nn.ReLU()),
         (1, 3, 4, 4),
-        "1",
+        "1 3",
     ),
     "norm behind relu": (lambda: nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU(), nn.BatchNorm2d(4)), (1, 3, 4, 4), "1"),
     "another activation": (lambda: nn.Sequential(nn.Conv2d(3, 4, 1), nn.LeakyReLU(0.1)), (1, 3, 4, 4), ""),
-    "no convolution": (lambda: nn.Sequential(nn.MaxPool2d(2), nn.BatchNorm2d(3), nn.ReLU()), (1, 3, 4, 4), ""),
+    "no convolution": (lambda: nn.Sequential(nn.MaxPool2d(2), nn.BatchNorm2d(3), nn.ReLU()), (1, 3, 4, 4), "2"),
     "empty batch": (lambda: nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.ReLU()), (0, 3, 4, 4), "1 2"),
 }
 
@@ -146,7 +146,7 @@ class Block(nn.Module):
         return (last, {"conv": y, "norm": z}[self.out]) if self.out else last
 
 
-@pytest.mark.parametrize(("out", "names"), [("conv", []), ("norm", ["norm"]), ("", ["norm", "relu"])])
+@pytest.mark.parametrize(("out", "names"), [("conv", ["relu"]), ("norm", ["norm"]), ("", ["norm", "relu"])])
 def test_outputs_are_kept(out: str, names: list[str]) -> None:
     model = Block(out)
     shake(model)
@@ -167,11 +167,12 @@ class Residual(Block):
         return self.relu(self.norm(y) + y)
 
 
-def test_other_readers_forbid_it() -> None:
+def test_what_others_read_is_not_folded() -> None:
+    """The batch norm reads it, and does what is behind."""
     model = Residual()
     shake(model)
     program = compiled(model, (1, 4, 6, 6))
-    assert fused(program) == []
+    assert fused(program) == ["add", "relu"]
     x = image(1, 4, 6, 6)
     y = model.conv(x)
     assert_close(program(x), np.maximum(model.norm(y) + y, 0))
@@ -208,7 +209,7 @@ def test_computed_weights_are_not_folded() -> None:
     y = net.node("relu", net.batch_norm(net.node("linear", x, weight, -1)))
     z = net.node("relu", net.node("linear", x, weight, -1))
     program = net.program(y, z)
-    assert [s["algorithm"] == "fused" for s in program.steps()] == [False, False, False, False, True]
+    assert [s["algorithm"] == "fused" for s in program.steps()] == [False, False, True, False, True]
     for seed in range(2):
         inputs = [image(2, 5, seed=seed), image(4, 5, seed=seed + 5)]
         exact = net.exact(*inputs)

@@ -3,26 +3,13 @@
 #include "kernels/elementwise.h"
 #include "simd/loop.h"
 #include "simd/math.h"
+#include "simd/relu.h"
 
 namespace convcore::CONVCORE_ISA {
 namespace {
 
-// forward: y of x. backward: dx of dy and `from`, which is y or x as the comment says. min and max give their second
-// operand where one is NaN, comparisons with NaN are false: the order of operands treats NaN as PyTorch does.
-
-// y = max(0, x);  dx = dy where y > 0
-struct Relu {
-  CC_INLINE Vec forward(Vec x, Vec) { return max(zero(), x); }
-  CC_INLINE Vec backward(Vec dy, Vec y, Vec) { return if_ge(zero(), y, zero(), dy); }
-};
-
-// y = min(6, max(0, x));  dx = dy where 0 < y < 6
-struct Relu6 {
-  CC_INLINE Vec forward(Vec x, Vec) { return min(set1(6.0f), max(zero(), x)); }
-  CC_INLINE Vec backward(Vec dy, Vec y, Vec) {
-    return if_gt(y, zero(), if_gt(set1(6.0f), y, dy, zero()), zero());
-  }
-};
+// forward: y of x. backward: dx of dy and `from`, which is y or x as the comment says. Relu and Relu6: simd/relu.h, which
+// also says how NaN is treated.
 
 // y = x where x > 0, else slope x;  dx likewise, from x, or from y if slope >= 0
 struct LeakyRelu {

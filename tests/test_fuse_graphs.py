@@ -1,4 +1,4 @@
-"""Fusion in training: loss and gradients are those of the layers one by one, and of float64."""
+"""Fusion in graphs: values, loss and gradients are those of the layers one by one, and of float64."""
 
 from collections.abc import Callable
 
@@ -200,6 +200,29 @@ def test_gradients(name: str, isa: str) -> None:
     for got, unfused, want, parameter in views:
         assert_near(np.append(got, largest), np.append(want, largest), roundings, parameter)
         assert_near(np.append(got, largest), np.append(unfused, largest), roundings, parameter)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_inference(name: str) -> None:
+    build, _ = NETWORKS[name]
+    net = Network()
+    y = build(net, net.input(3, 5, 8, 7))
+    rng = np.random.default_rng(3)
+    for buffer in net.buffers.values():
+        buffer[:] = rng.uniform(0.5, 2, buffer.shape)
+    program = net.program(y)
+    (x, _) = batch()
+    exact = net.exact(x)[y]
+    for _ in range(2):
+        assert_near(program.run([x])[0], exact, 20 * net.roundings() + 1000, name)
+
+
+def test_inference_of_residual_blocks_is_convolutions_alone() -> None:
+    for first in (False, True):
+        net = Network()
+        program = net.program(residual(first)(net, net.input(3, 5, 8, 7)))
+        kinds = [step["kind"] for step in program.steps() if step["algorithm"] != "fused"]
+        assert kinds == ["conv2d"] * 8
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 6, 6), (2, 3, 21, 40), (70, 2, 3, 3)])
