@@ -272,20 +272,44 @@ def _elementwise_cases(kind: str, *settings: Mapping[str, Any]) -> list[Case]:
     ]
 
 
-def _batch_norm_cases() -> list[Case]:
-    def case(x: Shape, affine: bool = True, offset: float = 0.0, **a: float) -> Case:
-        c = (x[1],)
-        return Case("batch_norm", (x, c if affine else None, c if affine else None, c, c), a, offset=offset)
+def batch_norm(
+    x: Shape, *, affine: bool = True, offset: float = 0.0, residual: bool = False, parts: int = 0, **a: Any
+) -> Case:
+    """parts > 0: statistics of as many parts are given."""
+    c = (x[1],)
+    more = [x if residual else None, (parts, 1 + 2 * x[1]) if parts else None] if residual or parts else []
+    return Case("batch_norm", (x, *[c if affine else None] * 2, c, c, *more), a, offset=offset)
 
+
+def _batch_norm_cases() -> list[Case]:
     return [
-        *(case((3, c, 4, 5)) for c in TAILS),
-        case((2, 6, 5, 5), affine=False),
-        case((2, 6, 5, 5), eps=0.1, momentum=0.3),
-        case((4, 6, 5, 5), offset=30.0),
-        case((16, 10)),
-        case((4, 5, 9)),
-        case((8, 32, 16, 16)),
-        case((64, 6, 14, 14)),
+        *(batch_norm((3, c, 4, 5)) for c in TAILS),
+        batch_norm((2, 6, 5, 5), affine=False),
+        batch_norm((2, 6, 5, 5), eps=0.1, momentum=0.3),
+        batch_norm((4, 6, 5, 5), offset=30.0),
+        batch_norm((16, 10)),
+        batch_norm((4, 5, 9)),
+        batch_norm((8, 32, 16, 16)),
+        batch_norm((64, 6, 14, 14)),
+        batch_norm((2, 1030, 4, 5), activation="relu"),
+        *(batch_norm((3, c, 4, 5), activation="relu") for c in TAILS),
+        *(batch_norm((3, c, 4, 5), activation="relu", residual=True) for c in TAILS),
+        *(batch_norm((3, c, 4, 5), activation="relu6", offset=2.0) for c in (1, 6, 17, 64)),
+        *(batch_norm((3, c, 4, 5), activation="relu6", residual=True, affine=False) for c in (1, 6, 17, 64)),
+        *(batch_norm((3, c, 4, 5), residual=True) for c in (6, 17, 64)),
+        batch_norm((4, 5, 9), activation="relu", residual=True),
+        batch_norm((64, 6, 14, 14), activation="relu", residual=True),
+    ]
+
+
+def _batch_norm_statistics_cases() -> list[Case]:
+    """For training alone."""
+    return [
+        *(batch_norm((3, c, 4, 5), parts=3) for c in TAILS),
+        *(batch_norm((3, 6, 4, 5), parts=n, offset=30.0) for n in (1, 4, 40)),
+        batch_norm((2, 70, 5, 5), parts=2, residual=True, activation="relu"),
+        batch_norm((2, 6, 5, 5), parts=2, affine=False, activation="relu6", momentum=0.3),
+        batch_norm((16, 10), parts=2),
     ]
 
 
@@ -431,6 +455,7 @@ CASES: dict[str, list[Case]] = {
     "softmax": _elementwise_cases("softmax"),
     "log_softmax": _elementwise_cases("log_softmax"),
     "batch_norm": _batch_norm_cases(),
+    "batch_norm statistics": _batch_norm_statistics_cases(),
     "local_response_norm": _local_response_norm_cases(),
     "normalize": _normalize_cases(),
     "cross_entropy": _cross_entropy_cases(),

@@ -291,6 +291,28 @@ def test_profile_times_every_step() -> None:
     assert len(profile) == len(net.nodes)
 
 
+def test_training_profiles_have_every_pass() -> None:
+    net, program = make(residual, training=True)
+    optimizer = _core.Optimizer("adam", {}, [p.size for p in net.parameters.values()])
+    plain = program.profile(batch_of())
+    assert [{k: s[k] for k in step} for s, step in zip(plain, program.steps(), strict=True)] == program.steps()
+    profile = program.profile(batch_of(), optimizer, 1e-3)
+    assert [s["pass"] for s in profile] == [s["pass"] for s in plain] + ["update"]
+    assert optimizer.step_count == 1
+    forward, backward = ([s for s in profile if s["pass"] == which] for which in ("forward", "backward"))
+    assert len(forward) == len(net.nodes) + 1  # with the count of right answers
+    assert all(s["seconds"] > 0 and s["bytes"] > 0 and s["threads"] >= 1 for s in backward)
+    convolutions = {s["name"]: s for s in backward if s["kind"] == "conv2d"}
+    assert convolutions["conv0"]["algorithm"].startswith("weight: ")  # nobody wants the image's gradient
+    assert convolutions["conv3"]["algorithm"].startswith("input: ")
+    for step in forward:
+        if step["kind"] == "conv2d":
+            passes = 1 if step["name"] == "conv0" else 2
+            assert convolutions[step["name"]]["flops"] == passes * step["flops"]
+    size = sum(p.size for p in net.parameters.values())
+    assert profile[-1]["bytes"] == 4 * 7 * size
+
+
 # --- training ----------------------------------------------------------------------------------------------------
 
 

@@ -92,10 +92,14 @@ def loss(torch: ModuleType, case: Case, x: Any, target: Any, weight: Any = None)
     return getattr(f, case.kind)(x, target, **a)
 
 
-def batch_norm(torch: ModuleType, case: Case, x: Any, w: Any, b: Any, mean: Any, variance: Any) -> Any:
-    a = case.attributes
+def batch_norm(
+    torch: ModuleType, case: Case, x: Any, w: Any, b: Any, mean: Any, variance: Any, residual: Any = None, _: Any = None
+) -> Any:
+    f, a = torch.nn.functional, case.attributes
     statistics = mean.detach().clone(), variance.detach().clone()
-    return torch.nn.functional.batch_norm(x, *statistics, w, b, True, a.get("momentum", 0.1), a.get("eps", 1e-5))
+    y = f.batch_norm(x, *statistics, w, b, True, a.get("momentum", 0.1), a.get("eps", 1e-5))
+    y = y if residual is None else y + residual
+    return getattr(f, a["activation"])(y) if "activation" in a else y
 
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {

@@ -17,6 +17,9 @@ namespace convcore {
 // Below this many floating-point operations (or bytes moved) a call stays on one thread; a fork costs about 1-2 us.
 inline constexpr int64_t kParallelThreshold = 32768;
 
+// The most threads that a parallel_for of this thread ran on since this was last set, for profiles.
+inline constinit thread_local int most_threads_used = 1;
+
 // True inside a parallel region: nested calls stay on their thread.
 inline bool in_parallel() { return omp_in_parallel() != 0; }
 
@@ -32,6 +35,7 @@ void parallel_for(int64_t count, int64_t grain, int64_t cost, Body&& body) {
     body(int64_t{0}, count);
     return;
   }
+  if (threads > most_threads_used) most_threads_used = static_cast<int>(threads);
 #pragma omp parallel for num_threads(static_cast<int>(threads)) schedule(static, 1)
   for (int64_t t = 0; t < threads; ++t) {
     const int64_t begin = chunks * t / threads * grain;

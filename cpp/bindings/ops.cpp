@@ -151,7 +151,7 @@ std::vector<Operand> gradient_operands(const Call& call, const py::handle& array
     gradient.spec = {gradient.array.shape(), DType::f32};
     require<ShapeError>(gradient.spec.shape == call.outputs[i].shape, call.kind, "grad_output must have shape ",
                         call.outputs[i].shape, ", got ", gradient.spec.shape);
-    gradient.place(scratch, true);
+    gradient.place(scratch, !call.op->spends_grad_outputs());
   }
   return gradients;
 }

@@ -119,11 +119,15 @@ class Program:
     ) -> list[float]:
         """forward_backward and update in one call. The graph's scalar outputs as floats; the first is the loss."""
 
-    def profile(self, inputs: Sequence[ArrayLike]) -> list[dict[str, Any]]:
-        """One forward run; steps() with seconds."""
+    def profile(
+        self, inputs: Sequence[ArrayLike], optimizer: Optimizer | None = None, lr: float = 0.0
+    ) -> list[dict[str, Any]]:
+        """One run: steps() with seconds, and threads, the most that the step ran on. In training forward and backward,
+        then, if there is an optimizer, its update."""
 
     def steps(self) -> list[dict[str, Any]]:
-        """name, kind, algorithm, output (shape), parameters, flops per node."""
+        """name, kind, pass ("forward", "backward", "update"), algorithm, output (shape), parameters, flops, bytes: of
+        each node in order, then, in training, of each node's backward."""
 
     def memory(self) -> dict[str, int]:
         """Bytes: parameters, buffers, gradients, packed, activations, workspace, arena, total."""
