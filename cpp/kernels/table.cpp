@@ -13,6 +13,7 @@ namespace convcore {
 #define CC_DECLARE_ISA(isa)                     \
   namespace isa {                               \
   TileKernels tile_kernels();                   \
+  GroupedKernels grouped_kernels();             \
   PoolKernels pool_kernels();                   \
   ElementwiseKernels elementwise_kernels();     \
   NormKernels norm_kernels();                   \
@@ -20,8 +21,8 @@ namespace convcore {
   }
 #define CC_TABLE(isa)                                                                                  \
   KernelTable {                                                                                        \
-    Isa::isa, isa::tile_kernels(), isa::pool_kernels(), isa::elementwise_kernels(), isa::norm_kernels(), \
-        isa::optimizer_kernels()                                                                       \
+    Isa::isa, isa::tile_kernels(), isa::grouped_kernels(), isa::pool_kernels(), isa::elementwise_kernels(), \
+        isa::norm_kernels(), isa::optimizer_kernels()                                                  \
   }
 
 CC_DECLARE_ISA(portable)

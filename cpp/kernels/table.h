@@ -6,6 +6,7 @@
 
 #include "base/cpu.h"
 #include "kernels/elementwise.h"
+#include "kernels/grouped.h"
 #include "kernels/norm.h"
 #include "kernels/optimizer.h"
 #include "kernels/pool.h"
@@ -16,6 +17,7 @@ namespace convcore {
 struct KernelTable {
   Isa isa;
   TileKernels tile;                // convolution and matrix product
+  GroupedKernels grouped;          // convolution in narrow groups
   PoolKernels pool;
   ElementwiseKernels elementwise;  // activations, softmax, add, multiply, copies
   NormKernels norm;                // batch norm, local response norm

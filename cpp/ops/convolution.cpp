@@ -9,6 +9,8 @@
 #include "ops/direct.h"
 #include "ops/direct_scatter.h"
 #include "ops/direct_weight.h"
+#include "ops/grouped.h"
+#include "ops/grouped_weight.h"
 #include "ops/im2col.h"
 
 namespace convcore {
@@ -22,6 +24,10 @@ bool is_wanted(const ConvAlgorithm& a, const Conv2dGeometry& g, Pass pass, const
   return (wanted == "auto" || (wanted == "exact" && a.name != std::string_view("winograd"))) && a.pays(g, pass);
 }
 
+std::unique_ptr<ConvMap> grouped_map(const Conv2dGeometry& g, Pass pass) {
+  return std::make_unique<GroupedConvolution>(g, pass);
+}
+std::unique_ptr<ConvReduce> grouped_reduce(const Conv2dGeometry& g) { return std::make_unique<GroupedWeight>(g); }
 std::unique_ptr<ConvMap> direct_map(const Conv2dGeometry& g, Pass pass) {
   if (pass == Pass::backward_input && ScatterConvolution::accepts(g)) return std::make_unique<ScatterConvolution>(g);
   return std::make_unique<DirectConvolution>(pass == Pass::forward ? direct_forward(g) : direct_backward_input(g));
@@ -32,6 +38,7 @@ std::unique_ptr<ConvReduce> direct_reduce(const Conv2dGeometry& g) { return std:
 
 const std::vector<ConvAlgorithm>& conv_algorithms() {
   static const std::vector<ConvAlgorithm> all{
+      {"grouped", grouped_accepts, grouped_pays, grouped_map, grouped_reduce},
       {"direct", DirectConvolution::accepts, always, direct_map, direct_reduce},
       {"im2col", always, always, im2col_map, im2col_reduce},
   };
