@@ -17,7 +17,9 @@ struct Channel {
   int64_t start0, start1;
   Index index;
 
-  CC_LAMBDA Channel(const GroupedLanes& l, int64_t k) : start0(l.start[2 * k]), start1(l.start[2 * k + 1]) {
+  CC_LAMBDA Channel(const GroupedLanes& l, int64_t k) {
+    start0 = l.input + (S == Source::broadcast ? k : l.start[2 * k]);
+    if constexpr (S == Source::pair) start1 = l.input + l.start[2 * k + 1];
     if constexpr (S != Source::broadcast) index = load_index(l.index + k * kLanes);
   }
   CC_LAMBDA Vec of(const float* pixel) const {

@@ -12,13 +12,14 @@ namespace convcore {
 // A vector of output channels, and where its lanes find input channel k of their groups, k < depth.
 struct GroupedLanes {
   enum Source {
-    broadcast,  // all lanes are of one group: the float at start[2 * k] of a pixel
-    single,     // lane index[k * lanes + l] of the vector at start[2 * k]
-    pair,       // the same of the two vectors at start[2 * k] and start[2 * k + 1]
+    broadcast,  // all lanes are of one group: the float at input + k of a pixel
+    single,     // lane index[k * lanes + l] of the vector at input + start[2 * k]
+    pair,       // the same of the two vectors at input + start[2 * k] and input + start[2 * k + 1]
   };
   Source source;
   int columns;      // output channels, at most `lanes`
   int64_t channel;  // the first
+  int64_t input;    // the first of its group's input channels
   int64_t depth;    // input channels per group
   const int64_t* start;
   const int* index;
@@ -30,7 +31,7 @@ struct GroupedSegment {
   int64_t weights;        // floats from the vector's first weight to [depth][taps][lanes]
   int taps;               // 1 to kGroupedTaps
 };
-inline constexpr int kGroupedTaps = 3;
+inline constexpr int kGroupedTaps = 3, kMaxLanes = 16;
 
 // y[p][channel + l] = clamp(bias + residual + sum over segments, k, t of x[p + t][of l and k] * w[k][t][l])
 struct GroupedTile {

@@ -108,17 +108,19 @@ void GroupedConvolution::pack(const float* weight, std::byte* packed) const {
     parallel_for(vectors, 1, p.vector_floats * 4, [&](int64_t begin, int64_t end) {
       for (int64_t v = begin; v < end; ++v) {
         const GroupedLanes& l = channels_.vectors()[v];
-        float* panel = all + p.weights + v * p.vector_floats;
-        if (l.columns < lanes) std::fill_n(panel, p.vector_floats, 0.0f);
+        const float* lane[kMaxLanes];
         for (int64_t j = 0; j < l.columns; ++j) {
           const int64_t o = l.channel + j;
-          const float* w = weight + o / s_.out_c * s_.w_group + o % s_.out_c * s_.w_out;
-          for (const Chunk& chunk : p.chunks)
-            for (int64_t k = 0; k < s_.in_c; ++k)
-              for (int t = 0; t < chunk.taps; ++t)
-                panel[chunk.weights + (k * chunk.taps + t) * lanes + j] =
-                    w[k * s_.w_in + s_.parts[i].taps[chunk.first_tap + t].weight];
+          lane[j] = weight + o / s_.out_c * s_.w_group + o % s_.out_c * s_.w_out;
         }
+        float* row = all + p.weights + v * p.vector_floats;
+        for (const Chunk& chunk : p.chunks)
+          for (int64_t k = 0; k < s_.in_c; ++k)
+            for (int t = 0; t < chunk.taps; ++t, row += lanes) {
+              const int64_t place = k * s_.w_in + s_.parts[i].taps[chunk.first_tap + t].weight;
+              for (int64_t j = 0; j < l.columns; ++j) row[j] = lane[j][place];
+              for (int64_t j = l.columns; j < lanes; ++j) row[j] = 0.0f;
+            }
       }
     });
   }

@@ -2,6 +2,7 @@
 #include "ops/grouped_lanes.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "kernels/table.h"
 #include "ops/tiles.h"
@@ -50,33 +51,37 @@ double GroupedChannels::efficiency(const GroupedShape& s, bool sliding) {
 }
 
 GroupedChannels::GroupedChannels(const GroupedShape& s, bool whole) {
-  const int64_t lanes = table().grouped.lanes, in_channels = s.groups * s.in_c, channels = s.groups * s.out_c;
+  const int64_t lanes = table().grouped.lanes, channels = s.groups * s.out_c;
   for (int64_t c = 0; c < channels; c += vectors_.back().columns) {
     const int64_t first = whole ? std::min(c, channels - lanes) : c, columns = columns_from(s, first);
-    vectors_.push_back({source_of(span_of(s, first, first + columns - 1)), static_cast<int>(columns), first, s.in_c,
-                        nullptr, nullptr});
+    const Span span = span_of(s, first, first + columns - 1);
+    GroupedLanes l{source_of(span), static_cast<int>(columns), first, span.low, s.in_c, nullptr, nullptr};
+    if (l.source != GroupedLanes::broadcast) {
+      const Table& t = table_of(s, l);
+      l.start = t.start.data(), l.index = t.index.data();
+    }
+    vectors_.push_back(l);
   }
-  start_.resize(vectors_.size() * s.in_c * 2);
-  index_.resize(vectors_.size() * s.in_c * lanes);
-  for (size_t v = 0; v < vectors_.size(); ++v) {
-    GroupedLanes& l = vectors_[v];
-    l.start = &start_[v * s.in_c * 2], l.index = &index_[v * s.in_c * lanes];
-    const Span span = span_of(s, l.channel, l.channel + l.columns - 1);
-    // Where one load, or two, serve all k, they stand at the same, probably aligned, place.
-    const int64_t loads = l.source == GroupedLanes::pair ? 2 : 1;
-    const bool fixed = l.source != GroupedLanes::broadcast && span.high + s.in_c - span.low <= loads * lanes;
-    for (int64_t k = 0; k < s.in_c; ++k) {
-      int64_t* start = &start_[(v * s.in_c + k) * 2];
-      start[0] = fixed ? span.low : span.low + k;
-      if (l.source != GroupedLanes::broadcast) start[0] = std::min(start[0], in_channels - lanes);
-      start[1] = std::min(start[0] + lanes, in_channels - lanes);
-      for (int64_t j = 0; j < lanes; ++j) {
-        const int64_t wanted = (l.channel + std::min<int64_t>(j, l.columns - 1)) / s.out_c * s.in_c + k;
-        const bool second = wanted >= start[0] + lanes;
-        index_[(v * s.in_c + k) * lanes + j] = static_cast<int>(second ? lanes + wanted - start[1] : wanted - start[0]);
-      }
+}
+
+const GroupedChannels::Table& GroupedChannels::table_of(const GroupedShape& s, const GroupedLanes& l) {
+  const int64_t lanes = table().grouped.lanes, position = l.channel % s.out_c;
+  const int64_t reach = (position + l.columns - 1) / s.out_c * s.in_c;  // of the last lane's group from the first's
+  const int64_t room = std::min(s.groups * s.in_c - l.input, reach + s.in_c + 2 * lanes);
+  for (const Table& t : tables_)
+    if (t.position == position && t.columns == l.columns && t.room == room) return t;
+  Table t{position, l.columns, room, {}, {}};
+  // Where the same loads serve all k, they stand at one, probably aligned, place.
+  const bool fixed = reach + s.in_c <= (l.source == GroupedLanes::pair ? 2 : 1) * lanes;
+  for (int64_t k = 0; k < s.in_c; ++k) {
+    const int64_t first = std::min(fixed ? 0 : k, room - lanes), second = std::min(first + lanes, room - lanes);
+    t.start.insert(t.start.end(), {first, second});
+    for (int64_t j = 0; j < lanes; ++j) {
+      const int64_t wanted = (position + std::min<int64_t>(j, l.columns - 1)) / s.out_c * s.in_c + k;
+      t.index.push_back(static_cast<int>(wanted < first + lanes ? wanted - first : lanes + wanted - second));
     }
   }
+  return tables_.emplace_back(std::move(t));
 }
 
 }  // namespace convcore

@@ -2,6 +2,7 @@
 // Which output channels a vector holds, and where its lanes find their inputs, for the kernels of kernels/grouped.h.
 #pragma once
 
+#include <deque>
 #include <vector>
 
 #include "kernels/grouped.h"
@@ -27,9 +28,16 @@ class GroupedChannels {
   const std::vector<GroupedLanes>& vectors() const { return vectors_; }
 
  private:
+  // The tables of a vector; most vectors share one.
+  struct Table {
+    int64_t position, columns, room;  // of the first lane in its group, of the pixel from `input` on (at most 2 vectors)
+    std::vector<int64_t> start;
+    std::vector<int> index;
+  };
+  const Table& table_of(const GroupedShape& s, const GroupedLanes& l);
+
   std::vector<GroupedLanes> vectors_;
-  std::vector<int64_t> start_;
-  std::vector<int> index_;
+  std::deque<Table> tables_;
 };
 
 }  // namespace convcore

@@ -15,8 +15,8 @@ namespace convcore {
 namespace {
 
 constexpr int64_t kSplitVectors = 4;      // a pixel is read in runs of cache lines
-constexpr int64_t kPartFlops = 1 << 21;   // of a part, which costs a pass over its sums
-constexpr int64_t kMaxParts = 8;
+constexpr int64_t kPartPixels = 512;      // of a part, which costs a pass over its sums
+constexpr int64_t kManyTasks = 16;        // enough to share among threads
 
 // A pointwise convolution is one long row.
 Conv2dGeometry one_row(Conv2dGeometry g) {
@@ -33,7 +33,8 @@ GroupedWeight::GroupedWeight(const Conv2dGeometry& geometry)
   rows_ = g_.n * g_.out_h;
   const int64_t row_bytes = (g_.out_w + g_.w * g_.stride_h) * kSplitVectors * lanes * 4;
   block_ = std::max<int64_t>(1, cpu_info().l2 / 4 / std::max<int64_t>(row_bytes, 1));
-  parts_ = std::clamp<int64_t>(g_.flops() / kPartFlops, 1, std::clamp<int64_t>(rows_, 1, kMaxParts));
+  parts_ = std::min(ceil_div(kManyTasks, splits_), std::min(rows_, rows_ * g_.out_w / kPartPixels));
+  parts_ = std::max<int64_t>(parts_, 1);
   block_ = std::min(block_, std::max<int64_t>(ceil_div(rows_, parts_), 1));
   slots_ = std::min<int64_t>(parts_ * splits_, num_threads());
   sums_floats_ = g_.taps() * g_.c_per_group() * lanes;  // of a vector
@@ -92,23 +93,23 @@ void GroupedWeight::run_task(int64_t number, const Tensor& x, const Tensor& dy, 
 }
 
 // dw[o][k][kh][kw] = sum over parts, in order
-void GroupedWeight::scatter(const float* sums, float* dw) const {
-  const int64_t lanes = table().grouped.lanes, depth = g_.c_per_group(), part_floats = sums_bytes_ / 4;
+void GroupedWeight::scatter(float* sums, float* dw) const {
+  const int64_t lanes = table().grouped.lanes, depth = g_.c_per_group(), taps = g_.taps();
+  const int64_t part_floats = static_cast<int64_t>(sums_bytes_) / 4;
   parallel_for(static_cast<int64_t>(channels_.vectors().size()), 1, parts_ * sums_floats_,
                [&](int64_t begin, int64_t end) {
     for (int64_t v = begin; v < end; ++v) {
-      const float* vector = sums + v * sums_floats_;
+      float* row = sums + v * sums_floats_;
+      for (int64_t part = 1; part < parts_; ++part)
+        for (int64_t i = 0; i < sums_floats_; ++i) row[i] += row[part * part_floats + i];
       const int64_t channel = channels_.vectors()[v].channel;
-      for (int64_t j = v * lanes - channel; j < lanes; ++j)  // a last vector that begins early: not what is another's
-        for (int64_t k = 0; k < depth; ++k)
-          for (int64_t kh = 0; kh < g_.kernel_h; ++kh)
-            for (int64_t kw = 0; kw < g_.kernel_w; ++kw) {
-              const int64_t chunk = kw / kGroupedTaps * kGroupedTaps;
-              const int64_t taps = std::min<int64_t>(kGroupedTaps, g_.kernel_w - chunk);
-              const float* sum = vector + ((kh * g_.kernel_w + chunk) * depth + k * taps + kw - chunk) * lanes + j;
-              float total = sum[0];
-              for (int64_t part = 1; part < parts_; ++part) total += sum[part * part_floats];
-              dw[((channel + j) * depth + k) * g_.taps() + kh * g_.kernel_w + kw] = total;
+      const int64_t first = v * lanes - channel;  // a last vector that begins early: not what is another's
+      for (int64_t kh = 0; kh < g_.kernel_h; ++kh)
+        for (int64_t chunk = 0; chunk < g_.kernel_w; chunk += kGroupedTaps)
+          for (int64_t k = 0; k < depth; ++k)
+            for (int64_t kw = chunk; kw < std::min(chunk + kGroupedTaps, g_.kernel_w); ++kw, row += lanes) {
+              float* out = dw + (channel * depth + k) * taps + kh * g_.kernel_w + kw;
+              for (int64_t j = first; j < lanes; ++j) out[j * depth * taps] = row[j];
             }
     }
   });

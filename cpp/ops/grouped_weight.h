@@ -18,7 +18,7 @@ class GroupedWeight final : public ConvReduce {
  private:
   void run_task(int64_t number, const Tensor& x, const Tensor& dy, const float* zeros, float* sums,
                 const float** rows) const;
-  void scatter(const float* sums, float* dw) const;
+  void scatter(float* sums, float* dw) const;
 
   Conv2dGeometry g_;
   GroupedChannels channels_;
