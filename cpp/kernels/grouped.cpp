@@ -34,6 +34,7 @@ template <int P, int T, Source S>
 CC_INLINE void add_segment(Vec (&acc)[P], const float* const* x, const GroupedLanes& l, const float* w) {
   for (int64_t k = 0; k < l.depth; ++k, w += T * kLanes) {
     const Channel<S> channel(l, k);
+    __asm__("" : "+r"(x));  // pointers are loaded where they are used: there are not enough registers to keep them
     Vec b[T];
     CC_UNROLL for (int t = 0; t < T; ++t) b[t] = load(w + t * kLanes);
     CC_UNROLL for (int j = 0; j < P + T - 1; ++j) {
@@ -69,6 +70,12 @@ void tile(const GroupedTile& g, const GroupedLanes& l, const float* w) {
       add_segment<P, 2, S>(acc, segment.x, l, w + segment.weights);
     else
       add_segment<P, 1, S>(acc, segment.x, l, w + segment.weights);
+  }
+  if (l.columns == kLanes && !g.residual) {
+    const Vec lower = set1(g.lower), upper = set1(g.upper), bias = g.bias ? load(g.bias + l.channel) : zero();
+    float* y = g.y + l.channel;
+    CC_UNROLL for (int p = 0; p < P; ++p, y += g.y_step) store(y, min(upper, max(lower, add(acc[p], bias))));
+    return;
   }
   Vec result[P];
   CC_UNROLL for (int p = 0; p < P; ++p) result[p] = acc[p];
