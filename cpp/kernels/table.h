@@ -6,6 +6,7 @@
 
 #include "base/cpu.h"
 #include "kernels/elementwise.h"
+#include "kernels/grouped.h"
 #include "kernels/norm.h"
 #include "kernels/optimizer.h"
 #include "kernels/pack.h"
@@ -18,6 +19,7 @@ struct KernelTable {
   Isa isa;
   TileKernels tile;                // convolution and matrix product
   PackKernels pack;                // weights and operands for the tiles
+  GroupedKernels grouped;          // convolution in narrow groups
   PoolKernels pool;
   ElementwiseKernels elementwise;  // activations, softmax, add, multiply, copies
   NormKernels norm;                // batch norm, local response norm

@@ -11,6 +11,8 @@
 #include "ops/direct.h"
 #include "ops/direct_scatter.h"
 #include "ops/direct_weight.h"
+#include "ops/grouped.h"
+#include "ops/grouped_weight.h"
 #include "ops/im2col.h"
 #include "ops/wide_weight.h"
 
@@ -30,6 +32,10 @@ bool is_wanted(const ConvAlgorithm& a, const Conv2dGeometry& g, Pass pass, const
   return a.pays(g, pass);
 }
 
+std::unique_ptr<ConvMap> grouped_map(const Conv2dGeometry& g, Pass pass) {
+  return std::make_unique<GroupedConvolution>(g, pass);
+}
+std::unique_ptr<ConvReduce> grouped_reduce(const Conv2dGeometry& g) { return std::make_unique<GroupedWeight>(g); }
 std::unique_ptr<ConvMap> direct_map(const Conv2dGeometry& g, Pass pass) {
   if (pass == Pass::backward_input && ScatterConvolution::accepts(g)) return std::make_unique<ScatterConvolution>(g);
   return std::make_unique<DirectConvolution>(pass == Pass::forward ? direct_forward(g) : direct_backward_input(g));
@@ -53,6 +59,7 @@ int64_t for_chunks(int64_t pixels, int64_t channels, Body&& body) {
 
 const std::vector<ConvAlgorithm>& conv_algorithms() {
   static const std::vector<ConvAlgorithm> all{
+      {"grouped", grouped_accepts, grouped_pays, grouped_map, grouped_reduce},
       {"direct", DirectConvolution::accepts, always, direct_map, direct_reduce},
       {"im2col", always, always, im2col_map, im2col_reduce},
   };

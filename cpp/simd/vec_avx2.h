@@ -49,6 +49,13 @@ CC_INLINE Vec abs(Vec a) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a); }
 CC_INLINE Vec if_gt(Vec a, Vec b, Vec x, Vec y) { return _mm256_blendv_ps(y, x, _mm256_cmp_ps(a, b, _CMP_GT_OQ)); }
 CC_INLINE Vec if_ge(Vec a, Vec b, Vec x, Vec y) { return _mm256_blendv_ps(y, x, _mm256_cmp_ps(a, b, _CMP_GE_OQ)); }
 CC_INLINE Vec if_eq(Vec a, Vec b, Vec x, Vec y) { return _mm256_blendv_ps(y, x, _mm256_cmp_ps(a, b, _CMP_EQ_OQ)); }
+using Index = __m256i;
+CC_INLINE Index load_index(const int* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
+CC_INLINE Vec permute(Vec v, Index i) { return _mm256_permutevar8x32_ps(v, i); }
+CC_INLINE Vec permute2(Vec a, Vec b, Index i) {
+  const __m256 in_b = _mm256_castsi256_ps(_mm256_slli_epi32(i, 28));  // the sign bit: lane numbers of b have bit 3
+  return _mm256_blendv_ps(permute(a, i), permute(b, i), in_b);
+}
 CC_INLINE Vec pow2i(Vec v) {
   const __m256i e = _mm256_add_epi32(_mm256_cvtps_epi32(v), _mm256_set1_epi32(127));
   return _mm256_castsi256_ps(_mm256_slli_epi32(e, 23));

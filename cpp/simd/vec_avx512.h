@@ -43,6 +43,10 @@ CC_INLINE Vec if_ge(Vec a, Vec b, Vec x, Vec y) {
 CC_INLINE Vec if_eq(Vec a, Vec b, Vec x, Vec y) {
   return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ), y, x);
 }
+using Index = __m512i;
+CC_INLINE Index load_index(const int* p) { return _mm512_loadu_si512(p); }
+CC_INLINE Vec permute(Vec v, Index i) { return _mm512_permutexvar_ps(i, v); }
+CC_INLINE Vec permute2(Vec a, Vec b, Index i) { return _mm512_permutex2var_ps(a, i, b); }
 CC_INLINE Vec pow2i(Vec v) {
   const __m512i e = _mm512_add_epi32(_mm512_cvtps_epi32(v), _mm512_set1_epi32(127));
   return _mm512_castsi512_ps(_mm512_slli_epi32(e, 23));

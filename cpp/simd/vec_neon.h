@@ -41,6 +41,16 @@ CC_INLINE Vec abs(Vec a) { return vabsq_f32(a); }
 CC_INLINE Vec if_gt(Vec a, Vec b, Vec x, Vec y) { return vbslq_f32(vcgtq_f32(a, b), x, y); }
 CC_INLINE Vec if_ge(Vec a, Vec b, Vec x, Vec y) { return vbslq_f32(vcgeq_f32(a, b), x, y); }
 CC_INLINE Vec if_eq(Vec a, Vec b, Vec x, Vec y) { return vbslq_f32(vceqq_f32(a, b), x, y); }
+using Index = uint8x16_t;  // of bytes: a lane's four
+CC_INLINE Index load_index(const int* p) {
+  const uint32x4_t first = vmulq_n_u32(vreinterpretq_u32_s32(vld1q_s32(p)), 0x04040404u);
+  return vreinterpretq_u8_u32(vaddq_u32(first, vdupq_n_u32(0x03020100u)));
+}
+CC_INLINE Vec permute(Vec v, Index i) { return vreinterpretq_f32_u8(vqtbl1q_u8(vreinterpretq_u8_f32(v), i)); }
+CC_INLINE Vec permute2(Vec a, Vec b, Index i) {
+  const uint8x16x2_t both = {{vreinterpretq_u8_f32(a), vreinterpretq_u8_f32(b)}};
+  return vreinterpretq_f32_u8(vqtbl2q_u8(both, i));
+}
 CC_INLINE Vec pow2i(Vec v) {
   return vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(vcvtnq_s32_f32(v), vdupq_n_s32(127)), 23));
 }

@@ -48,6 +48,19 @@ CC_INLINE Vec round(Vec a) {
   __asm__("" : "+m"(r));  // keeps the compiler from folding the pair away
   return if_gt(set1(4194304.0f), abs(a), r - magic, a);
 }
+using Index = IntVec;
+CC_INLINE Index load_index(const int* p) {
+  Index i;
+  __builtin_memcpy(&i, p, sizeof i);
+  return i;
+}
+CC_INLINE Vec permute(Vec v, Index i) { return Vec{v[i[0]], v[i[1]], v[i[2]], v[i[3]]}; }
+CC_INLINE Vec permute2(Vec a, Vec b, Index i) {
+  float both[2 * kLanes];
+  store(both, a);
+  store(both + kLanes, b);
+  return Vec{both[i[0]], both[i[1]], both[i[2]], both[i[3]]};
+}
 CC_INLINE Vec pow2i(Vec v) { return (Vec)((__builtin_convertvector(v, IntVec) + 127) << 23); }
 CC_INLINE Vec load_u8(const unsigned char* p) { return Vec{float(p[0]), float(p[1]), float(p[2]), float(p[3])}; }
 CC_INLINE void store_u8(unsigned char* p, Vec v) {

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "ops/grouped_weight.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+
+#include "base/cpu.h"
+#include "base/memory.h"
+#include "base/parallel.h"
+#include "kernels/table.h"
+#include "ops/tiles.h"
+
+namespace convcore {
+namespace {
+
+constexpr int64_t kSplitVectors = 4;      // a pixel is read in runs of cache lines
+constexpr int64_t kPartPixels = 512;      // of a part, which costs a pass over its sums
+constexpr int64_t kManyTasks = 16;        // enough to share among threads
+
+// A pointwise convolution is one long row.
+Conv2dGeometry one_row(Conv2dGeometry g) {
+  if (g.is_pointwise()) g.w = g.out_w = g.n * g.h * g.w, g.n = g.h = g.out_h = 1;
+  return g;
+}
+
+}  // namespace
+
+GroupedWeight::GroupedWeight(const Conv2dGeometry& geometry)
+    : g_(one_row(geometry)), channels_({g_.groups, g_.c_per_group(), g_.o_per_group()}, true) {
+  const int64_t vectors = static_cast<int64_t>(channels_.vectors().size()), lanes = table().grouped.lanes;
+  splits_ = ceil_div(vectors, kSplitVectors);
+  rows_ = g_.n * g_.out_h;
+  const int64_t row_bytes = (g_.out_w + g_.w * g_.stride_h) * kSplitVectors * lanes * 4;
+  block_ = std::max<int64_t>(1, cpu_info().l2 / 4 / std::max<int64_t>(row_bytes, 1));
+  parts_ = std::min(ceil_div(kManyTasks, splits_), std::min(rows_, rows_ * g_.out_w / kPartPixels));
+  parts_ = std::max<int64_t>(parts_, 1);
+  block_ = std::min(block_, std::max<int64_t>(ceil_div(rows_, parts_), 1));
+  slots_ = std::min<int64_t>(parts_ * splits_, num_threads());
+  sums_floats_ = g_.taps() * g_.c_per_group() * lanes;  // of a vector
+  zeros_bytes_ = align_up(g_.c * 4);
+  sums_bytes_ = align_up(vectors * sums_floats_ * 4);
+  rows_bytes_ = align_up(2 * block_ * sizeof(float*));
+}
+
+size_t GroupedWeight::workspace_bytes() const { return zeros_bytes_ + parts_ * sums_bytes_ + slots_ * rows_bytes_; }
+
+void GroupedWeight::run(const Tensor& x, const Tensor& dy, float* dw, std::byte* workspace) const {
+  float *zeros = reinterpret_cast<float*>(workspace), *sums = reinterpret_cast<float*>(workspace + zeros_bytes_);
+  std::byte* slots = workspace + zeros_bytes_ + parts_ * sums_bytes_;
+  std::memset(zeros, 0, zeros_bytes_);
+  std::atomic<int64_t> next{0};
+  parallel_for(slots_, 1, g_.flops() / slots_, [&](int64_t begin, int64_t end) {
+    for (int64_t slot = begin; slot < end; ++slot)
+      for (int64_t t; (t = next.fetch_add(1, std::memory_order_relaxed)) < parts_ * splits_;)
+        run_task(t, x, dy, zeros, sums, reinterpret_cast<const float**>(slots + slot * rows_bytes_));
+  });
+  scatter(sums, dw);
+}
+
+// sums: [part][vector][kh][chunk of kw][input channel][tap][lanes]
+void GroupedWeight::run_task(int64_t number, const Tensor& x, const Tensor& dy, const float* zeros, float* sums,
+                             const float** rows) const {
+  const int64_t part = number / splits_, split = number % splits_, lanes = table().grouped.lanes;
+  const int64_t vectors = static_cast<int64_t>(channels_.vectors().size());
+  const int64_t first_vector = vectors * split / splits_, last_vector = vectors * (split + 1) / splits_;
+  sums += part * static_cast<int64_t>(sums_bytes_) / 4;
+  std::memset(sums + first_vector * sums_floats_, 0, (last_vector - first_vector) * sums_floats_ * 4);
+  const int64_t begin = rows_ * part / parts_, end = rows_ * (part + 1) / parts_, depth = g_.c_per_group();
+  GroupedSums args{.x = rows, .dy = rows + block_, .rows = 0, .x_pitch = x.pitch, .dy_pitch = dy.pitch, .width = g_.w,
+                   .out_width = g_.out_w, .stride = g_.stride_w, .dilation = g_.dilation_w, .offset = 0, .taps = 0,
+                   .zeros = zeros};
+  for (int64_t first = begin; first < end; first += block_) {
+    const int64_t last = std::min(first + block_, end);
+    for (int64_t kh = 0; kh < g_.kernel_h; ++kh) {
+      args.rows = 0;  // those whose tap kh meets the image
+      for (int64_t r = first; r < last; ++r) {
+        const int64_t row = r % g_.out_h * g_.stride_h + kh * g_.dilation_h - g_.pad_top;
+        if (row < 0 || row >= g_.h) continue;
+        rows[args.rows] = x.f32() + (r / g_.out_h * g_.h + row) * g_.w * x.pitch;
+        rows[block_ + args.rows++] = dy.f32() + r * g_.out_w * dy.pitch;
+      }
+      if (args.rows == 0) continue;
+      for (int64_t v = first_vector; v < last_vector; ++v)
+        for (int64_t kw = 0; kw < g_.kernel_w; kw += kGroupedTaps) {
+          args.taps = static_cast<int>(std::min<int64_t>(kGroupedTaps, g_.kernel_w - kw));
+          args.offset = kw * g_.dilation_w - g_.pad_left;
+          table().grouped.sums(args, channels_.vectors()[v],
+                               sums + v * sums_floats_ + (kh * g_.kernel_w + kw) * depth * lanes);
+        }
+    }
+  }
+}
+
+// dw[o][k][kh][kw] = sum over parts, in order
+void GroupedWeight::scatter(float* sums, float* dw) const {
+  const int64_t lanes = table().grouped.lanes, depth = g_.c_per_group(), taps = g_.taps();
+  const int64_t part_floats = static_cast<int64_t>(sums_bytes_) / 4;
+  parallel_for(static_cast<int64_t>(channels_.vectors().size()), 1, parts_ * sums_floats_,
+               [&](int64_t begin, int64_t end) {
+    for (int64_t v = begin; v < end; ++v) {
+      float* row = sums + v * sums_floats_;
+      for (int64_t part = 1; part < parts_; ++part)
+        for (int64_t i = 0; i < sums_floats_; ++i) row[i] += row[part * part_floats + i];
+      const int64_t channel = channels_.vectors()[v].channel;
+      const int64_t first = v * lanes - channel;  // a last vector that begins early: not what is another's
+      for (int64_t kh = 0; kh < g_.kernel_h; ++kh)
+        for (int64_t chunk = 0; chunk < g_.kernel_w; chunk += kGroupedTaps)
+          for (int64_t k = 0; k < depth; ++k)
+            for (int64_t kw = chunk; kw < std::min(chunk + kGroupedTaps, g_.kernel_w); ++kw, row += lanes) {
+              float* out = dw + (channel * depth + k) * taps + kh * g_.kernel_w + kw;
+              for (int64_t j = first; j < lanes; ++j) out[j * depth * taps] = row[j];
+            }
+    }
+  });
+}
+
+}  // namespace convcore
