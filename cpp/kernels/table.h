@@ -10,6 +10,7 @@
 #include "kernels/optimizer.h"
 #include "kernels/pool.h"
 #include "kernels/tile.h"
+#include "kernels/winograd.h"
 
 namespace convcore {
 
@@ -20,6 +21,7 @@ struct KernelTable {
   ElementwiseKernels elementwise;  // activations, softmax, add, multiply, copies
   NormKernels norm;                // batch norm, local response norm
   OptimizerKernels optimizer;
+  WinogradKernels winograd;
 };
 
 // The table in use: the best that the processor has, or what CONVCORE_ISA names (an ISA the processor lacks is a

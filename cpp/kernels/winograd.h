@@ -21,7 +21,7 @@
 namespace convcore {
 
 // alpha x alpha pixels of an activation (r x r of dy, m x m of y). Pixels outside rows [top, bottom) and columns
-// [left, right) lie outside the image: read as zero, never touched.
+// [left, right), all in 0 .. alpha, lie outside the image: read as zero, never touched.
 struct WinogradPatch {
   const float* x;                   // of pixel (0, 0), wherever that is
   int64_t row_pitch, pixel_pitch;   // floats
