@@ -10,6 +10,7 @@
 #include "ops/direct_scatter.h"
 #include "ops/direct_weight.h"
 #include "ops/im2col.h"
+#include "ops/winograd.h"
 
 namespace convcore {
 namespace {
@@ -32,6 +33,7 @@ std::unique_ptr<ConvReduce> direct_reduce(const Conv2dGeometry& g) { return std:
 
 const std::vector<ConvAlgorithm>& conv_algorithms() {
   static const std::vector<ConvAlgorithm> all{
+      {"winograd", winograd_accepts, winograd_pays, winograd_map, direct_reduce},
       {"direct", DirectConvolution::accepts, always, direct_map, direct_reduce},
       {"im2col", always, always, im2col_map, im2col_reduce},
   };
