@@ -12,6 +12,7 @@
 #include "kernels/pack.h"
 #include "kernels/pool.h"
 #include "kernels/tile.h"
+#include "kernels/winograd.h"
 
 namespace convcore {
 
@@ -19,6 +20,7 @@ struct KernelTable {
   Isa isa;
   TileKernels tile;                // convolution and matrix product
   PackKernels pack;                // weights and operands for the tiles
+  WinogradKernels winograd;        // transforms of tiles, filters and outputs
   GroupedKernels grouped;          // convolution in narrow groups
   PoolKernels pool;
   ElementwiseKernels elementwise;  // activations, softmax, add, multiply, copies

@@ -14,6 +14,7 @@
 #include "ops/grouped.h"
 #include "ops/grouped_weight.h"
 #include "ops/im2col.h"
+#include "ops/winograd.h"
 #include "ops/wide_weight.h"
 
 namespace convcore {
@@ -59,6 +60,7 @@ int64_t for_chunks(int64_t pixels, int64_t channels, Body&& body) {
 
 const std::vector<ConvAlgorithm>& conv_algorithms() {
   static const std::vector<ConvAlgorithm> all{
+      {"winograd", winograd_accepts, winograd_pays, winograd_map, direct_reduce},
       {"grouped", grouped_accepts, grouped_pays, grouped_map, grouped_reduce},
       {"direct", DirectConvolution::accepts, always, direct_map, direct_reduce},
       {"im2col", always, always, im2col_map, im2col_reduce},
