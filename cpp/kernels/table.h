@@ -8,6 +8,7 @@
 #include "kernels/elementwise.h"
 #include "kernels/norm.h"
 #include "kernels/optimizer.h"
+#include "kernels/pack.h"
 #include "kernels/pool.h"
 #include "kernels/tile.h"
 
@@ -16,6 +17,7 @@ namespace convcore {
 struct KernelTable {
   Isa isa;
   TileKernels tile;                // convolution and matrix product
+  PackKernels pack;                // weights and operands for the tiles
   PoolKernels pool;
   ElementwiseKernels elementwise;  // activations, softmax, add, multiply, copies
   NormKernels norm;                // batch norm, local response norm

@@ -198,7 +198,9 @@ class BatchNorm : public Op {
     const float* rows = given_rows_ ? call.inputs[kStatistics].f32() : scratch.parts;
     if (given_rows_ == 0)
       for_chunks([&](int64_t chunk, int64_t first, int64_t pixels) {
-        table().norm.moments(pixels, channels_, rows_in(x, first), scratch.parts + chunk * row);
+        float* part = scratch.parts + chunk * row;
+        part[0] = static_cast<float>(pixels);
+        table().norm.moments(pixels, channels_, rows_in(x, first), x.packed(), part + 1, part + 1 + channels_);
       });
     double *mean = scratch.total, *square = mean + channels_;
     parallel_for(channels_, 64, 8 * count, [&](int64_t begin, int64_t end) {
