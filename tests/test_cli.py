@@ -375,6 +375,7 @@ def test_profile(trained):
     assert "% peak" in result.stdout
     found = json.loads(run("profile", trained[0] / "model.safetensors", "--json", "--threads", 1).stdout)
     assert found["threads"] == 1
+    assert "backward" in run("profile", "lenet5", "--training", "--batch-size", 4, "--rounds", 1).stdout
     assert {"name", "kind", "algorithm", "seconds", "gflops", "percent_of_peak", "bytes"} <= found["steps"][0].keys()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import statistics
 from collections.abc import Sequence
 from typing import Any
@@ -13,11 +12,12 @@ from .table import format_bytes, format_table
 
 
 class Profile:
-    """Steps with their times. `steps` is a list of dicts: name, kind, algorithm, output (shape), parameters, flops,
-    seconds (the median of the rounds), gflops (per second), percent_of_peak (of this machine's measured peak with the
-    threads in use; Winograd is counted as direct convolution, so that it may be above 100), bytes (of the output and
-    the parameters). A step whose algorithm is "fused" is done, and timed, in the one before it that took it in.
-    Printing it shows a table; to_json() gives the same as JSON."""
+    """Steps with their times, of inference or of a training step. `steps` is a list of dicts: name, kind, pass
+    ("forward", "backward", "update"), algorithm (of each pass, for a convolution's backward), output (shape),
+    parameters, flops, seconds (the median of the rounds), gflops (per second), percent_of_peak (of this machine's
+    measured peak with the threads in use; Winograd is counted as direct convolution, so that it may be above 100),
+    bytes (read and written, each array once), threads (the most it ran on). A step whose algorithm is "fused" is done,
+    and timed, in the one that took it in. Printing it shows a table; to_json() gives the same as JSON."""
 
     def __init__(self, rounds: Sequence[list[dict[str, Any]]]) -> None:
         self.isa = _core.isa()
@@ -28,16 +28,10 @@ class Profile:
         self.seconds = sum(step["seconds"] for step in self.steps)
 
     def _step(self, rounds: tuple[dict[str, Any], ...]) -> dict[str, Any]:
-        step = rounds[0]
-        seconds = statistics.median(r["seconds"] for r in rounds)
-        gflops = step["flops"] / seconds / 1e9 if seconds > 0 else 0.0
-        return {
-            **step,
-            "seconds": seconds,
-            "gflops": gflops,
-            "percent_of_peak": 100 * gflops / self.peak_gflops if self.peak_gflops else 0.0,
-            "bytes": 4 * (step["parameters"] + (0 if step["algorithm"] == "fused" else math.prod(step["output"]))),
-        }
+        seconds = statistics.median(step["seconds"] for step in rounds)
+        gflops = rounds[0]["flops"] / seconds / 1e9 if seconds > 0 else 0.0
+        share = 100 * gflops / self.peak_gflops if self.peak_gflops else 0.0
+        return {**rounds[0], "seconds": seconds, "gflops": gflops, "percent_of_peak": share}
 
     def to_json(self) -> str:
         """An object: seconds, peak_gflops (of all threads), threads, isa, rounds and steps."""
@@ -49,18 +43,20 @@ class Profile:
             [
                 step["name"],
                 step["kind"],
+                step["pass"],
                 step["algorithm"] or "-",
                 f"{step['seconds'] * 1e6:.1f}",
                 f"{100 * step['seconds'] / self.seconds if self.seconds else 0:.1f}",
                 f"{step['gflops']:.1f}",
                 f"{step['percent_of_peak']:.0f}",
                 format_bytes(step["bytes"]),
+                str(step["threads"]),
             ]
             for step in self.steps
         ]
-        header = ["step", "op", "algorithm", "us", "% time", "GFLOP/s", "% peak", "bytes"]
+        header = ["step", "op", "pass", "algorithm", "us", "% time", "GFLOP/s", "% peak", "bytes", "threads"]
         total = f"total {self.seconds * 1e6:.1f} us; peak {self.peak_gflops:.1f} GFLOP/s, {self.isa}"
-        return format_table(header, rows, left=3) + f"\n{total}, {self.threads} threads"
+        return format_table(header, rows, left=4) + f"\n{total}, {self.threads} threads"
 
     def __repr__(self) -> str:
         return f"<Profile: {len(self.steps)} steps, {self.seconds * 1e6:.1f} us>"
