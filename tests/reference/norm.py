@@ -22,9 +22,7 @@ def _activate(a: Attributes, v: Array) -> Array:
     return v if kind == "none" else np.clip(v, 0, 6 if kind == "relu6" else None)
 
 
-def _affine(
-    a: Attributes, x: Array, weight: Array | None, bias: Array | None, mean: Array, variance: Array
-) -> Array:
+def _affine(a: Attributes, x: Array, weight: Array | None, bias: Array | None, mean: Array, variance: Array) -> Array:
     """(x - mean) / sqrt(variance + eps) weight + bias."""
     images = as_images(x)
     c = images.shape[1]
