@@ -26,7 +26,8 @@ struct NormActivationKernels {
                     Rows y);
   // g = dy where act lets the gradient through, else 0. act's argument is y, the output, or, if y.data is null, what
   // normalize computed from x without residual, to the last bit.
-  //   sum = sum of g,   dot = sum of g * (x - mean);   g is stored too, unless g.data is null
+  //   sum = sum of g,   dot = sum of g * (x - mean)
+  // g is stored too, unless g.data is null: from y, if act is not `none`.
   void (*backward_sums)(int64_t pixels, int64_t channels, ConstRows x, ConstRows dy, ConstRows y,
                         const NormCoefficients& k, Rows g, float* sum, float* dot);
   // dx = scale * g + slope * (x - mean) + offset

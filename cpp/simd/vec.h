@@ -16,6 +16,7 @@
 //   Index load_index(const int*): kLanes lane numbers
 //   Vec permute(v, i): lane l is v[i[l]], 0 <= i[l] < kLanes
 //   Vec permute2(a, b, i): lane l is lane i[l] of a followed by b, 0 <= i[l] < 2 * kLanes
+//   VecBits: kLanes words of 32 bits    multiply_wide(VecBits a, VecBits b, VecBits* low, VecBits* high): a * b, 64 bits
 //   Vec pow2i(v): 2^v for integral v in [-126, 127]                   float sum(v), float hmax(v)
 //   transpose(Vec (&r)[kLanes]): lane j of r[i] and lane i of r[j] change places
 #pragma once

@@ -100,7 +100,7 @@ def batch_norm_training_error(
 
 
 def batch_norm_backward(a: Attributes, inputs: Sequence[Array | None], grad: Array) -> list[Array | None]:
-    """Through the batch statistics: dx = scale (g - mean(g) - xhat mean(g xhat)), g = grad where act lets it through."""
+    """Through the batch statistics: dx = scale (g - mean(g) - xhat mean(g xhat)), g = grad where act lets it pass."""
     x, weight, bias = inputs[:3]
     residual = inputs[5] if len(inputs) > 5 else None
     assert x is not None
