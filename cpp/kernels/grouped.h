@@ -31,7 +31,7 @@ struct GroupedSegment {
   int64_t weights;        // floats from the vector's first weight to [depth][taps][lanes]
   int taps;               // 1 to kGroupedTaps
 };
-inline constexpr int kGroupedTaps = 3, kMaxLanes = 16;
+inline constexpr int kGroupedTaps = 3;
 
 // y[p][channel + l] = clamp(bias + residual + sum over segments, k, t of x[p + t][of l and k] * w[k][t][l])
 struct GroupedTile {
