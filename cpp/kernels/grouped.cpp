@@ -18,14 +18,14 @@ struct Channel {
   Index index;
 
   CC_LAMBDA Channel(const GroupedLanes& l, int64_t k) {
-    start0 = l.input + (S == Source::broadcast ? k : l.start[2 * k]);
+    start0 = l.input + (S == Source::broadcast ? k : l.start[S == Source::single ? 0 : 2 * k]);
     if constexpr (S == Source::pair) start1 = l.input + l.start[2 * k + 1];
     if constexpr (S != Source::broadcast) index = load_index(l.index + k * kLanes);
   }
   CC_LAMBDA Vec of(const float* pixel) const {
     if constexpr (S == Source::broadcast) return set1(pixel[start0]);
-    if constexpr (S == Source::single) return permute(load(pixel + start0), index);
     if constexpr (S == Source::pair) return permute2(load(pixel + start0), load(pixel + start1), index);
+    return permute(load(pixel + start0), index);
   }
 };
 
@@ -94,25 +94,43 @@ void tile_pixels(const GroupedTile& g, const GroupedLanes& l, const float* w) {
 template <int P>
 void tile_source(const GroupedTile& g, const GroupedLanes& l, const float* w) {
   if (l.source == Source::broadcast) return tile_pixels<P, Source::broadcast>(g, l, w);
-  if (l.source == Source::single) return tile_pixels<P, Source::single>(g, l, w);
-  tile_pixels<P, Source::pair>(g, l, w);
+  if (l.source == Source::pair) return tile_pixels<P, Source::pair>(g, l, w);
+  tile_pixels<P, Source::shifted>(g, l, w);
 }
 
-// Stride and dilation 1: input column j is permuted once, and meets the T outputs that see it.
+// The input channels of each lane's group, of one pixel.
+template <Source S>
+struct Pixel {
+  const GroupedLanes& l;
+  const float* x;
+  Vec v;
+
+  CC_LAMBDA Pixel(const GroupedLanes& lanes, const float* pixel) : l(lanes), x(pixel) {
+    if constexpr (S == Source::single) v = load(x + l.input + l.start[0]);
+  }
+  CC_LAMBDA Vec channel(int64_t k) const {
+    if constexpr (S == Source::single) return permute(v, load_index(l.index + k * kLanes));
+    return Channel<S>(l, k).of(x);
+  }
+};
+
+// Stride and dilation 1: input column j is permuted once, and meets the T outputs that see it, j - offset and those
+// before.
 template <int T, int K, Source S>
 CC_INLINE void sum_sliding(Vec (&acc)[K][T], const GroupedSums& g, const GroupedLanes& l, int64_t k0) {
   const int64_t begin = g.offset > 0 ? g.offset : 0, reach = g.out_width + T - 1 + g.offset;
   const int64_t end = reach < g.width ? reach : g.width;
   for (int64_t r = 0; r < g.rows; ++r) {
-    const float *x = g.x[r] + begin * g.x_pitch, *dy = g.dy[r] + (begin - g.offset) * g.dy_pitch + l.channel;
-    for (int64_t i = begin - g.offset; i < end - g.offset; ++i, x += g.x_pitch, dy += g.dy_pitch) {
-      Vec d[T];
-      CC_UNROLL for (int t = 0; t < T; ++t) {
-        const bool inside = i >= t && i - t < g.out_width;
-        d[t] = load(inside ? dy - t * g.dy_pitch : g.zeros);
-      }
+    const float *x = g.x[r], *dy = g.dy[r] + l.channel;
+    const auto output = [&](int64_t i) CC_LAMBDA { return load(i >= 0 && i < g.out_width ? dy + i * g.dy_pitch : g.zeros); };
+    Vec d[T];
+    CC_UNROLL for (int t = 0; t + 1 < T; ++t) d[t] = output(begin - g.offset - 1 - t);
+    for (int64_t j = begin; j < end; ++j) {
+      CC_UNROLL for (int t = T - 1; t > 0; --t) d[t] = d[t - 1];
+      d[0] = output(j - g.offset);
+      const Pixel<S> pixel(l, x + j * g.x_pitch);
       CC_UNROLL for (int k = 0; k < K; ++k) {
-        const Vec a = Channel<S>(l, k0 + k).of(x);
+        const Vec a = pixel.channel(k0 + k);
         CC_UNROLL for (int t = 0; t < T; ++t) acc[k][t] = fma(a, d[t], acc[k][t]);
       }
     }
@@ -122,16 +140,17 @@ CC_INLINE void sum_sliding(Vec (&acc)[K][T], const GroupedSums& g, const Grouped
 // Any stride and dilation: output i is loaded once, and meets the T inputs that it sees.
 template <int T, int K, Source S>
 CC_INLINE void sum_strided(Vec (&acc)[K][T], const GroupedSums& g, const GroupedLanes& l, int64_t k0) {
+  const int64_t step = g.stride * g.x_pitch, reach = g.dilation * g.x_pitch;
+  const uint64_t width = static_cast<uint64_t>(g.width);
   for (int64_t r = 0; r < g.rows; ++r) {
     const float *x = g.x[r] + g.offset * g.x_pitch, *dy = g.dy[r] + l.channel;
     int64_t j = g.offset;
-    for (int64_t i = 0; i < g.out_width; ++i, j += g.stride, x += g.stride * g.x_pitch, dy += g.dy_pitch) {
+    for (int64_t i = 0; i < g.out_width; ++i, j += g.stride, x += step, dy += g.dy_pitch) {
       const Vec d = load(dy);
       CC_UNROLL for (int t = 0; t < T; ++t) {
-        const int64_t column = j + t * g.dilation;
-        const bool inside = column >= 0 && column < g.width;
-        const float* pixel = inside ? x + t * g.dilation * g.x_pitch : g.zeros;
-        CC_UNROLL for (int k = 0; k < K; ++k) acc[k][t] = fma(Channel<S>(l, k0 + k).of(pixel), d, acc[k][t]);
+        const bool inside = static_cast<uint64_t>(j + t * g.dilation) < width;
+        const Pixel<S> pixel(l, inside ? x + t * reach : g.zeros);
+        CC_UNROLL for (int k = 0; k < K; ++k) acc[k][t] = fma(pixel.channel(k0 + k), d, acc[k][t]);
       }
     }
   }
@@ -166,6 +185,7 @@ template <int T>
 void sum_source(const GroupedSums& g, const GroupedLanes& l, float* sums) {
   if (l.source == Source::broadcast) return sum_depth<T, Source::broadcast>(g, l, sums);
   if (l.source == Source::single) return sum_depth<T, Source::single>(g, l, sums);
+  if (l.source == Source::shifted) return sum_depth<T, Source::shifted>(g, l, sums);
   sum_depth<T, Source::pair>(g, l, sums);
 }
 
@@ -180,13 +200,13 @@ void sums(const GroupedSums& g, const GroupedLanes& l, float* sums) {
 // Accumulators, the weights of three taps, an index and a permuted input must fit the registers.
 GroupedKernels grouped_kernels() {
 #if CC_ISA_NUMBER == CC_ISA_avx512
-  return {kLanes, 14, {{0.6f, 0.6f, 0.37f}, {0.9f, 0.8f, 0.58f}}, tile_source<14>, sums};
+  return {kLanes, 14, {{0.6f, 0.6f, 0.6f, 0.37f}, {0.9f, 0.8f, 0.8f, 0.58f}}, tile_source<14>, sums};
 #elif CC_ISA_NUMBER == CC_ISA_avx2
-  return {kLanes, 8, {{0.6f, 0.6f, 0.3f}, {0.9f, 0.8f, 0.5f}}, tile_source<8>, sums};
+  return {kLanes, 8, {{0.6f, 0.6f, 0.6f, 0.3f}, {0.9f, 0.8f, 0.8f, 0.5f}}, tile_source<8>, sums};
 #elif CC_ISA_NUMBER == CC_ISA_neon
-  return {kLanes, 14, {{0.6f, 0.6f, 0.37f}, {0.9f, 0.8f, 0.58f}}, tile_source<14>, sums};
+  return {kLanes, 14, {{0.6f, 0.6f, 0.6f, 0.37f}, {0.9f, 0.8f, 0.8f, 0.58f}}, tile_source<14>, sums};
 #else
-  return {kLanes, 8, {{0.6f, 0.2f, 0.1f}, {0.8f, 0.3f, 0.15f}}, tile_source<8>, sums};
+  return {kLanes, 8, {{0.6f, 0.2f, 0.2f, 0.1f}, {0.8f, 0.3f, 0.3f, 0.15f}}, tile_source<8>, sums};
 #endif
 }
 

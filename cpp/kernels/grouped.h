@@ -13,8 +13,9 @@ namespace convcore {
 struct GroupedLanes {
   enum Source {
     broadcast,  // all lanes are of one group: the float at input + k of a pixel
-    single,     // lane index[k * lanes + l] of the vector at input + start[2 * k]
-    pair,       // the same of the two vectors at input + start[2 * k] and input + start[2 * k + 1]
+    single,     // lane index[k * lanes + l] of the vector at input + start[0]
+    shifted,    // ... at input + start[2 * k]
+    pair,       // ... of the two vectors at input + start[2 * k] and input + start[2 * k + 1]
   };
   Source source;
   int columns;      // output channels, at most `lanes`
@@ -31,7 +32,7 @@ struct GroupedSegment {
   int64_t weights;        // floats from the vector's first weight to [depth][taps][lanes]
   int taps;               // 1 to kGroupedTaps
 };
-inline constexpr int kGroupedTaps = 3, kMaxLanes = 16;
+inline constexpr int kGroupedTaps = 3;
 
 // y[p][channel + l] = clamp(bias + residual + sum over segments, k, t of x[p + t][of l and k] * w[k][t][l])
 struct GroupedTile {
@@ -59,7 +60,7 @@ struct GroupedSums {
 struct GroupedKernels {
   int lanes;
   int pixels;              // most in a tile
-  float efficiency[2][3];  // share of the FMA peak with one tap or three in a segment, by source; see TileShape
+  float efficiency[2][4];  // share of the FMA peak with one tap or three in a segment, by source; see TileShape
   void (*tile)(const GroupedTile& tile, const GroupedLanes& lanes, const float* w);
   void (*sums)(const GroupedSums& args, const GroupedLanes& lanes, float* sums);
 };

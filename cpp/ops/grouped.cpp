@@ -100,29 +100,36 @@ size_t GroupedConvolution::workspace_bytes() const { return slots_ * (segments_b
 
 // packed: [part][vector][chunk][input channel][tap][lanes], then a pixel of zeros.
 void GroupedConvolution::pack(const float* weight, std::byte* packed) const {
-  const int64_t lanes = table().grouped.lanes, vectors = static_cast<int64_t>(channels_.vectors().size());
+  const int64_t vectors = static_cast<int64_t>(channels_.vectors().size());
   float* all = reinterpret_cast<float*>(packed);
   std::memset(all + weight_floats_, 0, s_.groups * s_.in_c * 4);
   for (size_t i = 0; i < parts_.size(); ++i) {
     const Part& p = parts_[i];
     parallel_for(vectors, 1, p.vector_floats * 4, [&](int64_t begin, int64_t end) {
-      for (int64_t v = begin; v < end; ++v) {
-        const GroupedLanes& l = channels_.vectors()[v];
-        const float* lane[kMaxLanes];
-        for (int64_t j = 0; j < l.columns; ++j) {
-          const int64_t o = l.channel + j;
-          lane[j] = weight + o / s_.out_c * s_.w_group + o % s_.out_c * s_.w_out;
-        }
-        float* row = all + p.weights + v * p.vector_floats;
-        for (const Chunk& chunk : p.chunks)
-          for (int64_t k = 0; k < s_.in_c; ++k)
-            for (int t = 0; t < chunk.taps; ++t, row += lanes) {
-              const int64_t place = k * s_.w_in + s_.parts[i].taps[chunk.first_tap + t].weight;
-              for (int64_t j = 0; j < l.columns; ++j) row[j] = lane[j][place];
-              for (int64_t j = l.columns; j < lanes; ++j) row[j] = 0.0f;
-            }
-      }
+      for (int64_t v = begin; v < end; ++v)
+        pack_vector(p, s_.parts[i].taps.data(), channels_.vectors()[v], weight, all + p.weights + v * p.vector_floats);
     });
+  }
+}
+
+// A transpose, four lanes at a time. Lanes beyond `columns` repeat the last: nobody looks at their sums.
+void GroupedConvolution::pack_vector(const Part& p, const SubConvolution::Tap* taps, const GroupedLanes& l,
+                                     const float* weight, float* panel) const {
+  const int64_t lanes = table().grouped.lanes, depth = s_.in_c, step = s_.w_in;
+  const auto lane = [&](int64_t j) {
+    const int64_t o = l.channel + std::min<int64_t>(j, l.columns - 1);
+    return weight + o / s_.out_c * s_.w_group + o % s_.out_c * s_.w_out;
+  };
+  for (int64_t j = 0; j < lanes; j += 4) {
+    const float *w0 = lane(j), *w1 = lane(j + 1), *w2 = lane(j + 2), *w3 = lane(j + 3);
+    float* row = panel + j;
+    for (const Chunk& chunk : p.chunks)
+      for (int64_t k = 0; k < depth; ++k)
+        for (int64_t t = chunk.first_tap; t < chunk.first_tap + chunk.taps; ++t, row += lanes) {
+          const int64_t from = k * step + taps[t].weight;
+          const float a = w0[from], b = w1[from], c = w2[from], d = w3[from];
+          row[0] = a, row[1] = b, row[2] = c, row[3] = d;
+        }
   }
 }
 

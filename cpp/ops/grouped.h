@@ -48,6 +48,8 @@ class GroupedConvolution final : public ConvMap {
   };
 
   Part plan_part(const SubConvolution& sub) const;
+  void pack_vector(const Part& part, const SubConvolution::Tap* taps, const GroupedLanes& lanes, const float* weight,
+                   float* panel) const;
   int64_t first_column(const Part& part, const SubConvolution& sub, int64_t tile) const;
   void run_task(int64_t number, const Tensor& in, const float* packed, const Epilogue& epilogue, const Tensor& out,
                 const Scratch& scratch) const;

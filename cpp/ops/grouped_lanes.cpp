@@ -26,9 +26,11 @@ int64_t columns_from(const GroupedShape& s, int64_t first) {
   return columns;
 }
 
-GroupedLanes::Source source_of(const Span& span) {
+GroupedLanes::Source source_of(const GroupedShape& s, const Span& span) {
+  const int64_t lanes = table().grouped.lanes;
   if (span.low == span.high) return GroupedLanes::broadcast;
-  return span.high - span.low < table().grouped.lanes ? GroupedLanes::single : GroupedLanes::pair;
+  if (span.high - span.low + s.in_c <= lanes) return GroupedLanes::single;
+  return span.high - span.low < lanes ? GroupedLanes::shifted : GroupedLanes::pair;
 }
 
 }  // namespace
@@ -45,7 +47,7 @@ double GroupedChannels::efficiency(const GroupedShape& s, bool sliding) {
   double cost = 0;
   for (int64_t c = 0, columns = 0; c < channels; c += columns) {
     columns = columns_from(s, c);
-    cost += kernels.lanes / kernels.efficiency[sliding][source_of(span_of(s, c, c + columns - 1))];
+    cost += kernels.lanes / kernels.efficiency[sliding][source_of(s, span_of(s, c, c + columns - 1))];
   }
   return static_cast<double>(channels) / cost;
 }
@@ -55,7 +57,7 @@ GroupedChannels::GroupedChannels(const GroupedShape& s, bool whole) {
   for (int64_t c = 0; c < channels; c += vectors_.back().columns) {
     const int64_t first = whole ? std::min(c, channels - lanes) : c, columns = columns_from(s, first);
     const Span span = span_of(s, first, first + columns - 1);
-    GroupedLanes l{source_of(span), static_cast<int>(columns), first, span.low, s.in_c, nullptr, nullptr};
+    GroupedLanes l{source_of(s, span), static_cast<int>(columns), first, span.low, s.in_c, nullptr, nullptr};
     if (l.source != GroupedLanes::broadcast) {
       const Table& t = table_of(s, l);
       l.start = t.start.data(), l.index = t.index.data();
@@ -72,7 +74,7 @@ const GroupedChannels::Table& GroupedChannels::table_of(const GroupedShape& s, c
     if (t.position == position && t.columns == l.columns && t.room == room) return t;
   Table t{position, l.columns, room, {}, {}};
   // Where the same loads serve all k, they stand at one, probably aligned, place.
-  const bool fixed = reach + s.in_c <= (l.source == GroupedLanes::pair ? 2 : 1) * lanes;
+  const bool fixed = l.source == GroupedLanes::single || (l.source == GroupedLanes::pair && reach + s.in_c <= 2 * lanes);
   for (int64_t k = 0; k < s.in_c; ++k) {
     const int64_t first = std::min(fixed ? 0 : k, room - lanes), second = std::min(first + lanes, room - lanes);
     t.start.insert(t.start.end(), {first, second});

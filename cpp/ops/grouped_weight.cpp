@@ -102,17 +102,31 @@ void GroupedWeight::scatter(float* sums, float* dw) const {
       float* row = sums + v * sums_floats_;
       for (int64_t part = 1; part < parts_; ++part)
         for (int64_t i = 0; i < sums_floats_; ++i) row[i] += row[part * part_floats + i];
-      const int64_t channel = channels_.vectors()[v].channel;
-      const int64_t first = v * lanes - channel;  // a last vector that begins early: not what is another's
-      for (int64_t kh = 0; kh < g_.kernel_h; ++kh)
-        for (int64_t chunk = 0; chunk < g_.kernel_w; chunk += kGroupedTaps)
-          for (int64_t k = 0; k < depth; ++k)
-            for (int64_t kw = chunk; kw < std::min(chunk + kGroupedTaps, g_.kernel_w); ++kw, row += lanes) {
-              float* out = dw + (channel * depth + k) * taps + kh * g_.kernel_w + kw;
-              for (int64_t j = first; j < lanes; ++j) out[j * depth * taps] = row[j];
-            }
+      // A last vector that begins early does not write what is another's.
+      const int64_t channel = channels_.vectors()[v].channel, first = v * lanes - channel;
+      int64_t j = first;
+      for (; j + 4 <= lanes; j += 4) scatter_lanes<4>(row + j, dw + (channel + j) * depth * taps);
+      for (; j < lanes; ++j) scatter_lanes<1>(row + j, dw + (channel + j) * depth * taps);
     }
   });
+}
+
+// A transpose, some lanes at a time.
+template <int N>
+void GroupedWeight::scatter_lanes(const float* row, float* dw) const {
+  const int64_t lanes = table().grouped.lanes, depth = g_.c_per_group(), width = g_.kernel_w, lane = depth * g_.taps();
+  for (int64_t kh = 0; kh < g_.kernel_h; ++kh)
+    for (int64_t chunk = 0; chunk < width; chunk += kGroupedTaps) {
+      const int64_t taps = std::min<int64_t>(kGroupedTaps, width - chunk);
+      for (int64_t k = 0; k < depth; ++k) {
+        float* out = dw + (k * g_.kernel_h + kh) * width + chunk;
+        for (int64_t t = 0; t < taps; ++t, row += lanes) {
+          float v[N];
+          for (int j = 0; j < N; ++j) v[j] = row[j];
+          for (int j = 0; j < N; ++j) out[j * lane + t] = v[j];
+        }
+      }
+    }
 }
 
 }  // namespace convcore

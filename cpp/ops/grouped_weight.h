@@ -19,6 +19,8 @@ class GroupedWeight final : public ConvReduce {
   void run_task(int64_t number, const Tensor& x, const Tensor& dy, const float* zeros, float* sums,
                 const float** rows) const;
   void scatter(float* sums, float* dw) const;
+  template <int N>
+  void scatter_lanes(const float* row, float* dw) const;
 
   Conv2dGeometry g_;
   GroupedChannels channels_;
