@@ -252,12 +252,11 @@ void WideWeight::pack_dy(const Block& b, const Tensor& dy, float* panels) const 
 
 // Tiles [tap][MR][NR] of a pair -> dw (O, C/groups, kH, kW): C's taps are neighbours there.
 void WideWeight::interleave(int64_t pair, const float* tiles, float* dw) const {
-  const int64_t c = g_.c_per_group(), o = g_.o_per_group(), nr = tile_.nr, zero = 0;
+  const int64_t c = g_.c_per_group(), o = g_.o_per_group(), nr = tile_.nr;
   const int64_t o0 = pair % o_panels_ * mr_, c0 = pair / o_panels_ % c_panels_ * nr;
   const int64_t first = pair / o_panels_ / c_panels_ * o + o0;
   for (int64_t i = 0; i < std::min(mr_, o - o0); ++i)
-    table().pack.transpose({tiles + i * nr, mr_ * nr, taps_, std::min(nr, c - c0), 1,
-                            dw + ((first + i) * c + c0) * taps_, &zero, taps_, taps_});
+    table().pack.interleave(tiles + i * nr, mr_ * nr, taps_, std::min(nr, c - c0), dw + ((first + i) * c + c0) * taps_);
 }
 
 }  // namespace convcore
