@@ -20,6 +20,8 @@ struct TransposeArgs {
 
 struct PackKernels {
   void (*transpose)(const TransposeArgs& args);
+  // dst[j * taps + t] = src[t * pitch + j] for j < columns, t < taps; dst is written in whole cache lines.
+  void (*interleave)(const float* src, int64_t pitch, int64_t taps, int64_t columns, float* dst);
   // dst[i * width + j] = src[i * pitch + j] for i < rows, j < columns, and 0 for columns <= j < width.
   void (*copy_rows)(const float* src, int64_t pitch, int64_t rows, int64_t columns, float* dst, int64_t width);
 };

@@ -16,7 +16,7 @@ namespace convcore {
 namespace {
 
 constexpr int64_t kFlatChannels = 8;     // up to here, kW*C neighbours make better tiles
-constexpr int64_t kLeastPixels = 512;    // of a block: enough to pay for adding to the tiles
+constexpr int64_t kLeastPixels = 256;    // of a block: enough to pay for adding to the tiles
 constexpr int64_t kMostPixels = 4096;
 constexpr int64_t kManyPairs = 16;       // enough to share among threads without splitting the sum
 
@@ -94,10 +94,10 @@ void WideWeight::choose_blocks() {
   const int64_t height = packed(vertical_, g_.out_h, g_.kernel_h, g_.dilation_h);
   const int64_t width = packed(horizontal_, g_.out_w, g_.kernel_w, g_.dilation_w);
   const int64_t image = std::max<int64_t>(g_.out_h * g_.out_w, 1), halo = ceil_div(height * width, image);
-  const int64_t near = tile_.nr * (x_in_place_ ? 1 : halo) + (dy_in_place_ ? g_.o_per_group() : mr_);
+  const int64_t near = (x_in_place_ ? 2 * g_.c : tile_.nr * halo) + (dy_in_place_ ? 2 * g_.o : mr_);
   const int64_t far = (x_in_place_ ? 0 : g_.c * halo) + (dy_in_place_ ? 0 : g_.o);
   int64_t target = std::clamp<int64_t>(cpu_info().l2 * 3 / 5 / 4 / near, kLeastPixels, kMostPixels);
-  if (far > 0) target = std::clamp<int64_t>(cpu_info().l3 / 4 / 4 / far, kLeastPixels / 2, target);
+  if (far > 0) target = std::clamp<int64_t>(cpu_info().l3 / 4 / 4 / far, kLeastPixels, target);
 
   images_ = even_pieces(g_.n, target / image);
   rows_ = even_pieces(g_.out_h, target / std::max<int64_t>(g_.out_w, 1));
@@ -137,7 +137,7 @@ void WideWeight::run(const Tensor& x, const Tensor& dy, float* dw, std::byte* wo
       for (int64_t part; (part = next.fetch_add(1, std::memory_order_relaxed)) < parts_;) {
         const int64_t first = blocks_ * part / parts_, last = blocks_ * (part + 1) / parts_;
         for (int64_t i = first; i < last; ++i)
-          run_block(block(i), x, dy, own, tiles + part * part_floats, i == first,
+          run_block(i, i + 1 < last, x, dy, own, tiles + part * part_floats, i == first,
                     parts_ == 1 && (direct() || i + 1 == last) ? dw : nullptr);
       }
     }
@@ -184,8 +184,10 @@ WideWeight::Operands WideWeight::operands(const Block& b, const Tensor& x, const
   return r;
 }
 
-void WideWeight::run_block(const Block& b, const Tensor& x, const Tensor& dy, const Scratch& s, float* tiles, bool first,
+void WideWeight::run_block(int64_t index, bool more, const Tensor& x, const Tensor& dy, const Scratch& s, float* tiles, bool first,
                            float* dw) const {
+  const Block b = block(index), next = more ? block(index + 1) : Block{};
+  const int64_t next_pixels = next.images * next.rows * next.cols;
   const Operands in = operands(b, x, dy, s);
   const int64_t c = g_.c_per_group(), o = g_.o_per_group(), nr = tile_.nr;
   const bool kept = tiles_bytes_ > 0 && blocks_ > 1;
@@ -196,6 +198,7 @@ void WideWeight::run_block(const Block& b, const Tensor& x, const Tensor& dy, co
       const int64_t group = pair / o_panels_ / c_panels_, rows = std::min(mr_, o - o0), columns = std::min(nr, c - c0);
       const int64_t dy_panel = dy_in_place_ ? group * o + o0 : (group * o_panels_ + pair % o_panels_) * in.dy_panel;
       const int64_t x_panel = x_in_place_ ? group * c + c0 : (group * c_panels_ + c_panel) * in.x_panel;
+      prefetch(next, next_pixels * pair / pairs_, next_pixels * (pair + 1) / pairs_, x, dy);
       float* tile = tiles + (kept ? pair : begin) * pair_floats_;
       for (int64_t tap = 0; tap < taps_; ++tap) {
         const float* x_tap = in.x + x_panel + tap / g_.kernel_w * in.tap_row + tap % g_.kernel_w * in.tap_col;
@@ -208,6 +211,22 @@ void WideWeight::run_block(const Block& b, const Tensor& x, const Tensor& dy, co
       if (dw && !direct()) interleave(pair, tile, dw);
     }
   });
+}
+
+// Outputs `from` to `to` of a block, and the inputs they stand on, while an earlier block is computed.
+void WideWeight::prefetch(const Block& b, int64_t from, int64_t to, const Tensor& x, const Tensor& dy) const {
+  const auto fetch = [](const float* p, int64_t floats) {
+    for (int64_t i = 0; i < floats; i += 16) __builtin_prefetch(p + i, 0, 2);
+  };
+  for (int64_t i = from; i < to; ++i) {
+    const int64_t n = b.n + i / b.cols / b.rows, row = b.row + i / b.cols % b.rows, col = b.col + i % b.cols;
+    fetch(dy.f32() + ((n * g_.out_h + row) * g_.out_w + col) * dy.pitch, g_.o);
+    const int64_t height = std::min(g_.h - row * g_.stride_h, std::min(g_.kernel_h, g_.stride_h));
+    const int64_t width = std::min(g_.w - col * g_.stride_w, std::min(g_.kernel_w, g_.stride_w));
+    for (int64_t r = 0; r < height; ++r)
+      for (int64_t k = 0; k < width; ++k)
+        fetch(x.f32() + ((n * g_.h + row * g_.stride_h + r) * g_.w + col * g_.stride_w + k) * x.pitch, g_.c);
+  }
 }
 
 // [group][panel][image][packed row][packed column][NR channels]; zero outside the image.
@@ -252,12 +271,11 @@ void WideWeight::pack_dy(const Block& b, const Tensor& dy, float* panels) const 
 
 // Tiles [tap][MR][NR] of a pair -> dw (O, C/groups, kH, kW): C's taps are neighbours there.
 void WideWeight::interleave(int64_t pair, const float* tiles, float* dw) const {
-  const int64_t c = g_.c_per_group(), o = g_.o_per_group(), nr = tile_.nr, zero = 0;
+  const int64_t c = g_.c_per_group(), o = g_.o_per_group(), nr = tile_.nr;
   const int64_t o0 = pair % o_panels_ * mr_, c0 = pair / o_panels_ % c_panels_ * nr;
   const int64_t first = pair / o_panels_ / c_panels_ * o + o0;
   for (int64_t i = 0; i < std::min(mr_, o - o0); ++i)
-    table().pack.transpose({tiles + i * nr, mr_ * nr, taps_, std::min(nr, c - c0), 1,
-                            dw + ((first + i) * c + c0) * taps_, &zero, taps_, taps_});
+    table().pack.interleave(tiles + i * nr, mr_ * nr, taps_, std::min(nr, c - c0), dw + ((first + i) * c + c0) * taps_);
 }
 
 }  // namespace convcore

@@ -48,8 +48,9 @@ class WideWeight final : public ConvReduce {
   void pack_x(const Block& b, const Tensor& x, float* panels) const;
   void pack_dy(const Block& b, const Tensor& dy, float* panels) const;
   // tiles: of this part. dw: where finished tiles go, or null.
-  void run_block(const Block& b, const Tensor& x, const Tensor& dy, const Scratch& s, float* tiles, bool first,
+  void run_block(int64_t index, bool more, const Tensor& x, const Tensor& dy, const Scratch& s, float* tiles, bool first,
                  float* dw) const;
+  void prefetch(const Block& b, int64_t from, int64_t to, const Tensor& x, const Tensor& dy) const;
   void interleave(int64_t pair, const float* tiles, float* dw) const;
   bool direct() const { return taps_ == 1 && parts_ == 1; }  // tiles are added up in dw itself
 
