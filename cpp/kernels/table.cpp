@@ -17,11 +17,12 @@ namespace convcore {
   ElementwiseKernels elementwise_kernels();     \
   NormKernels norm_kernels();                   \
   OptimizerKernels optimizer_kernels();         \
+  RowProductKernels row_product_kernels();      \
   }
 #define CC_TABLE(isa)                                                                                  \
   KernelTable {                                                                                        \
     Isa::isa, isa::tile_kernels(), isa::pool_kernels(), isa::elementwise_kernels(), isa::norm_kernels(), \
-        isa::optimizer_kernels()                                                                       \
+        isa::optimizer_kernels(), isa::row_product_kernels()                                           \
   }
 
 CC_DECLARE_ISA(portable)

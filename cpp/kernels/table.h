@@ -9,6 +9,7 @@
 #include "kernels/norm.h"
 #include "kernels/optimizer.h"
 #include "kernels/pool.h"
+#include "kernels/row_product.h"
 #include "kernels/tile.h"
 
 namespace convcore {
@@ -20,6 +21,7 @@ struct KernelTable {
   ElementwiseKernels elementwise;  // activations, softmax, add, multiply, copies
   NormKernels norm;                // batch norm, local response norm
   OptimizerKernels optimizer;
+  RowProductKernels row_product;   // backward-weight with few input channels
 };
 
 // The table in use: the best that the processor has, or what CONVCORE_ISA names (an ISA the processor lacks is a

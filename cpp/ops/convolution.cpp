@@ -10,6 +10,7 @@
 #include "ops/direct_scatter.h"
 #include "ops/direct_weight.h"
 #include "ops/im2col.h"
+#include "ops/row_weight.h"
 
 namespace convcore {
 namespace {
@@ -26,7 +27,10 @@ std::unique_ptr<ConvMap> direct_map(const Conv2dGeometry& g, Pass pass) {
   if (pass == Pass::backward_input && ScatterConvolution::accepts(g)) return std::make_unique<ScatterConvolution>(g);
   return std::make_unique<DirectConvolution>(pass == Pass::forward ? direct_forward(g) : direct_backward_input(g));
 }
-std::unique_ptr<ConvReduce> direct_reduce(const Conv2dGeometry& g) { return std::make_unique<DirectWeight>(g); }
+std::unique_ptr<ConvReduce> direct_reduce(const Conv2dGeometry& g) {
+  if (RowWeight::accepts(g)) return std::make_unique<RowWeight>(g);
+  return std::make_unique<DirectWeight>(g);
+}
 
 }  // namespace
 
