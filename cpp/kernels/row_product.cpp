@@ -21,6 +21,7 @@ void product(const RowProductArgs& g) {
   CC_UNROLL for (int i = 0; i < B; ++i) CC_UNROLL for (int r = 0; r < R; ++r) CC_UNROLL for (int v = 0; v < V; ++v)
     acc[i][r][v] = zero();
   const int tail = g.columns - (V - 1) * kLanes;
+  const char* fetch = g.fetch;
   for (int64_t s = 0; s < g.segments; ++s) {
     const float* a[B];
     CC_UNROLL for (int i = 0; i < B; ++i) a[i] = g.a + g.a_off[s] + g.base[i];
@@ -37,6 +38,8 @@ void product(const RowProductArgs& g) {
         a[i] += g.a_step;
       }
       b += g.b_step;
+      __builtin_prefetch(fetch, 0, 2);
+      fetch += g.fetch_step;
     }
   }
   CC_UNROLL for (int i = 0; i < B; ++i) CC_UNROLL for (int r = 0; r < R; ++r) {
@@ -71,8 +74,19 @@ void any_product(int bases, int rows, int vectors, const RowProductArgs& g) {
   vectors == 1 ? pick_bases<kMaxBases, 1>(bases, rows, g) : pick_bases<kMaxBases, 2>(bases, rows, g);
 }
 
+void pad_rows(const float* in, int64_t in_pitch, int64_t rows, int64_t left, int64_t middle, int64_t right, float* out) {
+  for (int64_t r = 0; r < rows; ++r, in += in_pitch) {
+    for_row(left, [&](int64_t j, auto part) CC_LAMBDA { store(out + j, zero(), part); });
+    out += left;
+    for_row(middle, [&](int64_t j, auto part) CC_LAMBDA { store(out + j, load(in + j, part), part); });
+    out += middle;
+    for_row(right, [&](int64_t j, auto part) CC_LAMBDA { store(out + j, zero(), part); });
+    out += right;
+  }
+}
+
 }  // namespace
 
-RowProductKernels row_product_kernels() { return {kLanes, {kMaxRows[0], kMaxRows[1]}, any_product}; }
+RowProductKernels row_product_kernels() { return {kLanes, {kMaxRows[0], kMaxRows[1]}, any_product, pad_rows}; }
 
 }  // namespace convcore::CONVCORE_ISA

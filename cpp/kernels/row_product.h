@@ -19,6 +19,8 @@ struct RowProductArgs {
   float* c;
   int64_t c_pitch, c_base;  // floats from row to row, and from base to base
   bool accumulate;
+  const char* fetch;   // what is needed next: a cache line of it goes to L2 at each of the segments * length steps
+  int64_t fetch_step;  // bytes from line to line; 0: nothing is needed
 };
 
 inline constexpr int kMaxBases = 5;
@@ -28,6 +30,9 @@ struct RowProductKernels {
   int max_rows[2];  // bases * rows at most, with 1 vector of columns and with 2
   // 0 < bases <= kMaxBases, 0 < rows, 0 < vectors <= 2
   void (*product)(int bases, int rows, int vectors, const RowProductArgs& args);
+  // out, packed: `rows` rows of `left` zeros, `middle` floats of in, `right` zeros.
+  void (*pad_rows)(const float* in, int64_t in_pitch, int64_t rows, int64_t left, int64_t middle, int64_t right,
+                   float* out);
 };
 
 }  // namespace convcore

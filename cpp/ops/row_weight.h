@@ -28,11 +28,19 @@ class RowWeight final : public ConvReduce {
     int64_t *x_offsets, *dy_offsets;  // of each output row of a block
   };
 
+  // Memory that the next block reads, as two runs of cache lines: fetched while this one is computed.
+  struct Ahead {
+    const char* at[2];
+    int64_t lines[2];
+  };
+
   void choose_tile();
   void choose_blocks();
   Block block(int64_t index) const;
   Scratch scratch(std::byte* slot) const;
-  void run_block(const Block& b, const Tensor& x, const Tensor& dy, const Scratch& s, float* sums, bool first) const;
+  Ahead ahead(const Block& b, const Tensor& x, const Tensor& dy) const;
+  void run_block(const Block& b, const Tensor& x, const Tensor& dy, const Scratch& s, float* sums, bool first,
+                 Ahead ahead) const;
   void copy_x(const Block& b, const Tensor& x, float* out) const;
 
   Conv2dGeometry g_;
