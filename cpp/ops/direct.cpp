@@ -9,6 +9,7 @@
 #include "base/cpu.h"
 #include "base/memory.h"
 #include "base/parallel.h"
+#include "kernels/table.h"
 #include "ops/tiles.h"
 
 namespace convcore {
@@ -18,6 +19,8 @@ constexpr int64_t kMaxBlockPixels = 1024;  // pointer tables of a block stay sma
 constexpr int64_t kMinBlockColumns = 64;   // shorter parts of a row would mostly be halo
 constexpr int64_t kMaxTaps = 1 << 16;      // lists of taps stay smaller than weights
 constexpr int64_t kTasksPerSlot = 4;       // enough to even out threads that are slowed by others
+constexpr int64_t kLeastMoments = 16;      // pixels: moments of fewer cost as much as the pixels
+constexpr int64_t kMomentChannels = 64;    // gathered together, so that sums do not wait for each other
 
 }  // namespace
 
@@ -119,6 +122,17 @@ DirectConvolution::Task DirectConvolution::task(int64_t number) const {
   t.n = number * p.block_images;
   t.images = std::min(p.block_images, s_.n - t.n);
   return t;
+}
+
+int64_t DirectConvolution::statistic_parts() const {
+  const SubConvolution& sub = s_.parts[0];
+  if (s_.parts.size() > 1 || parts_[0].block_cols < sub.cols || sub.rows * sub.cols < kLeastMoments) return 0;
+  return s_.n * ceil_div(sub.rows, parts_[0].block_rows);
+}
+
+int64_t DirectConvolution::statistic_pixels(int64_t part) const {
+  const int64_t row = part % ceil_div(s_.out_h, parts_[0].block_rows) * parts_[0].block_rows;
+  return std::min(parts_[0].block_rows, s_.out_h - row) * s_.out_w;
 }
 
 size_t DirectConvolution::packed_bytes() const { return packed_floats_ * 4; }
@@ -256,8 +270,10 @@ void DirectConvolution::run_task(const Task& task, const Tensor& in, const float
       }
     }
 
-  const int64_t tiles = ceil_div(pixels, tile_.mr), panel_floats = static_cast<int64_t>(sub.taps.size()) * s_.in_c * tile_.nr;
+  const int64_t tiles = ceil_div(pixels, tile_.mr);
+  const int64_t panel_floats = static_cast<int64_t>(sub.taps.size()) * s_.in_c * tile_.nr;
   const float* w = packed + p.weights + (task.group * panels_ + task.panel) * panel_floats;
+  int64_t counted = channel0, stored = channel0;  // channels whose moments are gathered, that are in memory
   TileStore store{epilogue.bias ? epilogue.bias + channel0 : nullptr, nullptr, epilogue.lower, epilogue.upper};
   for (int64_t q = 0; q < task.panels; ++q) {
     const int64_t width = std::min(columns, s_.out_c - (task.panel + q) * columns);
@@ -267,11 +283,28 @@ void DirectConvolution::run_task(const Task& task, const Tensor& in, const float
       tile_.gather(static_cast<int>(last - first), static_cast<int>(width), scratch.x + first, scratch.offsets,
                    segments, length, w, scratch.y + first, store);
     }
+    stored += width;
+    if (epilogue.statistics && (stored - counted >= kMomentChannels || q + 1 == task.panels)) {
+      gather_moments(task, out, counted, stored - counted, epilogue.statistics);
+      counted = stored;
+    }
     w += panel_floats;
     if (store.bias) store.bias += columns;
     for (int64_t i = 0; i < pixels; ++i) scratch.y[i] += columns;
     if (epilogue.residual)
       for (int64_t i = 0; i < pixels; ++i) scratch.residual[i] += columns;
+  }
+}
+
+// While the block is in L2. Each channel's sums run over the pixels of a part in order, whatever shares its block.
+void DirectConvolution::gather_moments(const Task& task, const Tensor& out, int64_t channel, int64_t channels,
+                                       float* statistics) const {
+  const int64_t all = s_.groups * s_.out_c, block_rows = parts_[0].block_rows;
+  for (int64_t n = task.n; n < task.n + task.images; ++n) {
+    const int64_t part = n * ceil_div(s_.out_h, block_rows) + task.row / block_rows;
+    const float* y = out.f32() + (n * s_.out_h + task.row) * s_.out_w * out.pitch + channel;
+    float* mean = statistics + 2 * part * all + channel;
+    table().norm.moments({task.rows * s_.out_w, channels, out.pitch, 0}, y, mean, mean + all);
   }
 }
 

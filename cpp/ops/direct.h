@@ -24,6 +24,9 @@ class DirectConvolution final : public ConvMap {
   void pack(const float* weight, std::byte* packed) const override;
   void run(const Tensor& in, const std::byte* packed, const Epilogue& epilogue, const Tensor& out,
            std::byte* workspace) const override;
+  // A part is a block of rows of one image. None for several sub-convolutions, parts of rows, or a few pixels.
+  int64_t statistic_parts() const override;
+  int64_t statistic_pixels(int64_t part) const override;
 
  private:
   // A sub-convolution cut into blocks of output rows (of whole small images; of parts of long rows) whose input stays
@@ -58,6 +61,7 @@ class DirectConvolution final : public ConvMap {
   void run_task(const Task& task, const Tensor& in, const float* packed, const Epilogue& epilogue, const Tensor& out,
                 const Scratch& scratch) const;
   void copy_block(const Task& task, const Tensor& in, float* block) const;
+  void gather_moments(const Task& task, const Tensor& out, int64_t channel, int64_t channels, float* statistics) const;
 
   DirectShape s_;
   TileShape tile_;
