@@ -205,8 +205,10 @@ py::list backward(const std::string& kind, const py::object& attributes, const p
     run.stream = stream;
     memory.give(run, scratch);
     call.op->check_inputs(run);
-    if (memory.needs.packed > 0) call.op->pack(run);
-    if (forward_first) call.op->forward(run);
+    if (forward_first) {  // no backward pass reads what pack() leaves
+      if (memory.needs.packed > 0) call.op->pack(run);
+      call.op->forward(run);
+    }
     run.grad_outputs = gradient_tensors;
     run.grad_inputs = grad_inputs;
     call.op->backward(run);

@@ -13,16 +13,18 @@ namespace convcore {
 #define CC_DECLARE_ISA(isa)                     \
   namespace isa {                               \
   TileKernels tile_kernels();                   \
+  PackKernels pack_kernels();                   \
   PoolKernels pool_kernels();                   \
   ElementwiseKernels elementwise_kernels();     \
   NormKernels norm_kernels();                   \
   OptimizerKernels optimizer_kernels();         \
   RowProductKernels row_product_kernels();      \
+  RunKernels run_kernels();                     \
   }
-#define CC_TABLE(isa)                                                                                  \
-  KernelTable {                                                                                        \
-    Isa::isa, isa::tile_kernels(), isa::pool_kernels(), isa::elementwise_kernels(), isa::norm_kernels(), \
-        isa::optimizer_kernels(), isa::row_product_kernels()                                           \
+#define CC_TABLE(isa)                                                                                   \
+  KernelTable {                                                                                         \
+    Isa::isa, isa::tile_kernels(), isa::pack_kernels(), isa::pool_kernels(), isa::elementwise_kernels(), \
+        isa::norm_kernels(), isa::optimizer_kernels(), isa::row_product_kernels(), isa::run_kernels()   \
   }
 
 CC_DECLARE_ISA(portable)

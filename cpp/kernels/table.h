@@ -8,8 +8,10 @@
 #include "kernels/elementwise.h"
 #include "kernels/norm.h"
 #include "kernels/optimizer.h"
+#include "kernels/pack.h"
 #include "kernels/pool.h"
 #include "kernels/row_product.h"
+#include "kernels/run_tile.h"
 #include "kernels/tile.h"
 
 namespace convcore {
@@ -17,11 +19,13 @@ namespace convcore {
 struct KernelTable {
   Isa isa;
   TileKernels tile;                // convolution and matrix product
+  PackKernels pack;                // weights and operands for the tiles
   PoolKernels pool;
   ElementwiseKernels elementwise;  // activations, softmax, add, multiply, copies
   NormKernels norm;                // batch norm, local response norm
   OptimizerKernels optimizer;
   RowProductKernels row_product;   // backward-weight with few input channels
+  RunKernels run;                  // gather tiles of neighbouring pixels
 };
 
 // The table in use: the best that the processor has, or what CONVCORE_ISA names (an ISA the processor lacks is a

@@ -37,7 +37,8 @@ class DirectConvolution final : public ConvMap {
     int64_t halo_h, halo_w;      // input pixels that one image of a block reads
     bool padded;                 // some tap leaves the input: blocks are copied into a zero halo
     bool mergeable;              // the taps of one row are neighbours: one segment where pixels have no gaps
-    int64_t weights;             // floats from the start of the packed weights
+    int64_t weights;             // floats from the start of a panel of the packed weights
+    int64_t row_tiles;           // of one vector of channels, cut from each row of a block; 0: tiles cross rows
     int64_t splits;              // shares of the panels, so that every thread has work
     int64_t last_task;           // tasks of this part and those before it
   };
@@ -56,7 +57,6 @@ class DirectConvolution final : public ConvMap {
   Part plan_part(const SubConvolution& sub, int64_t weights) const;
   int64_t blocks_of(const Part& part, const SubConvolution& sub) const;
   Task task(int64_t number) const;
-  void pack_panel(const std::vector<SubConvolution::Tap>& taps, const float* w, int64_t columns, float* panel) const;
   Scratch scratch(std::byte* slot) const;
   void run_task(const Task& task, const Tensor& in, const float* packed, const Epilogue& epilogue, const Tensor& out,
                 const Scratch& scratch) const;
@@ -69,7 +69,8 @@ class DirectConvolution final : public ConvMap {
   std::vector<Part> parts_;
   int64_t tasks_ = 0;
   int64_t slots_;  // tasks that may run at once, each with its own scratch
-  int64_t packed_floats_ = 0;
+  int64_t panel_floats_ = 0;       // of the packed weights
+  std::vector<int64_t> tap_place_;  // where a tap's weights stand in a panel; -1: no part uses it
   size_t block_bytes_ = 0, offsets_bytes_ = 0, pixels_bytes_ = 0;  // of one slot's scratch
 };
 

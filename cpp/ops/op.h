@@ -26,7 +26,7 @@ struct OpCall {
   std::span<const Tensor> outputs;       // backward: only valid if backward_reads_outputs()
   std::span<const Tensor> grad_outputs;  // backward only
   std::span<const Tensor> grad_inputs;   // backward only; data == nullptr: not wanted. Overwritten, not added to
-  std::byte* packed = nullptr;           // needs().packed bytes, filled by pack()
+  std::byte* packed = nullptr;           // needs().packed bytes, filled by pack(); only forward reads them
   std::byte* saved = nullptr;            // needs().saved bytes, from forward (training) to backward
   std::byte* workspace = nullptr;        // max of needs().forward / backward bytes; contents undefined
   uint64_t seed = 0;                     // random ops: with `stream`, names the random numbers of this run

@@ -71,5 +71,26 @@ CC_INLINE float hmax(Vec v) {
   s = _mm_max_ps(s, _mm_movehl_ps(s, s));
   return _mm_cvtss_f32(_mm_max_ss(s, _mm_movehdup_ps(s)));
 }
+CC_INLINE void transpose(Vec (&r)[kLanes]) {
+  Vec t[kLanes];
+#pragma GCC unroll 4
+  for (int i = 0; i < kLanes; i += 2) {
+    t[i] = _mm256_unpacklo_ps(r[i], r[i + 1]);
+    t[i + 1] = _mm256_unpackhi_ps(r[i], r[i + 1]);
+  }
+#pragma GCC unroll 2
+  for (int i = 0; i < kLanes; i += 4)
+#pragma GCC unroll 2
+    for (int h = 0; h < 2; ++h) {
+      r[i + 2 * h] = _mm256_shuffle_ps(t[i + h], t[i + h + 2], 0x44);
+      r[i + 2 * h + 1] = _mm256_shuffle_ps(t[i + h], t[i + h + 2], 0xee);
+    }
+#pragma GCC unroll 4
+  for (int j = 0; j < 4; ++j) {
+    const Vec low = r[j], high = r[4 + j];
+    r[j] = _mm256_permute2f128_ps(low, high, 0x20);
+    r[4 + j] = _mm256_permute2f128_ps(low, high, 0x31);
+  }
+}
 
 }  // namespace convcore::CONVCORE_ISA

@@ -56,5 +56,31 @@ CC_INLINE void store_u8(unsigned char* p, Vec v) {
 // Halves are added in a fixed order, so the sum is the same bits on every run.
 CC_INLINE float sum(Vec v) { return _mm512_reduce_add_ps(v); }
 CC_INLINE float hmax(Vec v) { return _mm512_reduce_max_ps(v); }
+// Pairs of lanes, of pairs, then quarters: unpack, unpack, and two rounds of whole 128-bit quarters.
+CC_INLINE void transpose(Vec (&r)[kLanes]) {
+  Vec t[kLanes];
+#pragma GCC unroll 8
+  for (int i = 0; i < kLanes; i += 2) {
+    t[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);
+    t[i + 1] = _mm512_unpackhi_ps(r[i], r[i + 1]);
+  }
+#pragma GCC unroll 4
+  for (int i = 0; i < kLanes; i += 4)
+#pragma GCC unroll 2
+    for (int h = 0; h < 2; ++h) {
+      const __m512d a = _mm512_castps_pd(t[i + h]), b = _mm512_castps_pd(t[i + h + 2]);
+      r[i + 2 * h] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, b));
+      r[i + 2 * h + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, b));
+    }
+#pragma GCC unroll 4
+  for (int j = 0; j < 4; ++j) {  // r[i + j]: element (q * 4 + j) of rows i .. i + 3 in quarter q
+    const Vec a = _mm512_shuffle_f32x4(r[j], r[4 + j], 0x88), b = _mm512_shuffle_f32x4(r[j], r[4 + j], 0xdd);
+    const Vec c = _mm512_shuffle_f32x4(r[8 + j], r[12 + j], 0x88), d = _mm512_shuffle_f32x4(r[8 + j], r[12 + j], 0xdd);
+    t[j] = _mm512_shuffle_f32x4(a, c, 0x88), t[8 + j] = _mm512_shuffle_f32x4(a, c, 0xdd);
+    t[4 + j] = _mm512_shuffle_f32x4(b, d, 0x88), t[12 + j] = _mm512_shuffle_f32x4(b, d, 0xdd);
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < kLanes; ++i) r[i] = t[i];
+}
 
 }  // namespace convcore::CONVCORE_ISA
