@@ -13,18 +13,21 @@ namespace convcore {
 #define CC_DECLARE_ISA(isa)                  \
   namespace isa {                            \
   TileKernels tile_kernels();                \
+  RunKernels run_kernels();                  \
   PackKernels pack_kernels();                \
   WinogradKernels winograd_kernels();        \
+  RowProductKernels row_product_kernels();   \
   GroupedKernels grouped_kernels();          \
   PoolKernels pool_kernels();                \
   ElementwiseKernels elementwise_kernels();  \
   NormKernels norm_kernels();                \
   OptimizerKernels optimizer_kernels();      \
   }
-#define CC_TABLE(isa)                                                                                    \
-  KernelTable {                                                                                          \
-    Isa::isa, isa::tile_kernels(), isa::pack_kernels(), isa::winograd_kernels(), isa::grouped_kernels(), \
-        isa::pool_kernels(), isa::elementwise_kernels(), isa::norm_kernels(), isa::optimizer_kernels()   \
+#define CC_TABLE(isa)                                                                                        \
+  KernelTable {                                                                                              \
+    Isa::isa, isa::tile_kernels(), isa::run_kernels(), isa::pack_kernels(), isa::winograd_kernels(),         \
+        isa::row_product_kernels(), isa::grouped_kernels(), isa::pool_kernels(), isa::elementwise_kernels(), \
+        isa::norm_kernels(), isa::optimizer_kernels()                                                        \
   }
 
 CC_DECLARE_ISA(portable)

@@ -11,6 +11,8 @@
 #include "kernels/optimizer.h"
 #include "kernels/pack.h"
 #include "kernels/pool.h"
+#include "kernels/row_product.h"
+#include "kernels/run_tile.h"
 #include "kernels/tile.h"
 #include "kernels/winograd.h"
 
@@ -19,8 +21,10 @@ namespace convcore {
 struct KernelTable {
   Isa isa;
   TileKernels tile;                // convolution and matrix product
+  RunKernels run;                  // gather tiles of neighbouring pixels
   PackKernels pack;                // weights and operands for the tiles
   WinogradKernels winograd;        // transforms of tiles, filters and outputs
+  RowProductKernels row_product;   // backward-weight of few channels
   GroupedKernels grouped;          // convolution in narrow groups
   PoolKernels pool;
   ElementwiseKernels elementwise;  // activations, softmax, add, multiply, copies

@@ -14,8 +14,9 @@
 #include "ops/grouped.h"
 #include "ops/grouped_weight.h"
 #include "ops/im2col.h"
-#include "ops/winograd.h"
+#include "ops/row_weight.h"
 #include "ops/wide_weight.h"
+#include "ops/winograd.h"
 
 namespace convcore {
 namespace {
@@ -42,6 +43,7 @@ std::unique_ptr<ConvMap> direct_map(const Conv2dGeometry& g, Pass pass) {
   return std::make_unique<DirectConvolution>(pass == Pass::forward ? direct_forward(g) : direct_backward_input(g));
 }
 std::unique_ptr<ConvReduce> direct_reduce(const Conv2dGeometry& g) {
+  if (RowWeight::accepts(g)) return std::make_unique<RowWeight>(g);
   if (WideWeight::accepts(g)) return std::make_unique<WideWeight>(g);
   return std::make_unique<DirectWeight>(g);
 }

@@ -21,6 +21,7 @@ constexpr int64_t kMaxTaps = 1 << 16;      // lists of taps stay smaller than we
 constexpr int64_t kTasksPerSlot = 4;       // enough to even out threads that are slowed by others
 constexpr int64_t kPackedRows = 8;         // rows of the weights that are walked at a time: few pages
 constexpr int64_t kLeastMoments = 16;      // pixels: moments of fewer cost as much as the pixels
+constexpr int64_t kLeastRun = 8;           // pixels: fewer accumulators wait for each other
 constexpr int64_t kMomentChannels = 64;    // gathered together, so that sums do not wait for each other
 
 }  // namespace
@@ -94,6 +95,8 @@ DirectConvolution::Part DirectConvolution::plan_part(const SubConvolution& sub, 
   }
   p.halo_h = halo_rows(p.block_rows);
   p.halo_w = halo_cols(p.block_cols);
+  const int64_t row_tiles = ceil_div(p.block_cols, table().run.max_rows);
+  if (tile_.nr == table().tile.lanes && p.block_cols / row_tiles >= kLeastRun) p.row_tiles = row_tiles;
   return p;
 }
 
@@ -263,12 +266,26 @@ void DirectConvolution::run_task(const Task& task, const Tensor& in, const float
       }
     }
 
-  const int64_t tiles = ceil_div(pixels, tile_.mr);
+  const int64_t tiles = p.row_tiles > 0 ? 0 : ceil_div(pixels, tile_.mr);
   const float* w = packed + (task.group * panels_ + task.panel) * panel_floats_ + p.weights;
   int64_t counted = channel0, stored = channel0;  // channels whose moments are gathered, that are in memory
   TileStore store{epilogue.bias ? epilogue.bias + channel0 : nullptr, nullptr, epilogue.lower, epilogue.upper};
+  RunArgs run{.x = nullptr, .x_step = s_.in_step_w * pitch, .offsets = scratch.offsets, .segments = segments,
+              .length = length, .w = nullptr, .y = nullptr, .y_step = s_.out_step_w * out.pitch, .columns = 0,
+              .bias = nullptr, .add = nullptr, .add_step = s_.out_step_w * epilogue.residual_pitch,
+              .lower = epilogue.lower, .upper = epilogue.upper};
   for (int64_t q = 0; q < task.panels; ++q) {
     const int64_t width = std::min(columns, s_.out_c - (task.panel + q) * columns);
+    if (p.row_tiles > 0) {
+      run.columns = static_cast<int>(width), run.w = w, run.bias = store.bias;
+      for (int64_t row = 0; row < pixels; row += task.cols)
+        for (int64_t t = 0; t < p.row_tiles; ++t) {
+          const int64_t first = row + task.cols * t / p.row_tiles, last = row + task.cols * (t + 1) / p.row_tiles;
+          run.x = scratch.x[first], run.y = scratch.y[first];
+          if (epilogue.residual) run.add = scratch.residual[first];
+          table().run.tile(static_cast<int>(last - first), run);
+        }
+    }
     for (int64_t t = 0; t < tiles; ++t) {  // rows are shared out evenly: no thin last tile
       const int64_t first = pixels * t / tiles, last = pixels * (t + 1) / tiles;
       if (epilogue.residual) store.add = scratch.residual + first;

@@ -38,6 +38,7 @@ class DirectConvolution final : public ConvMap {
     bool padded;                 // some tap leaves the input: blocks are copied into a zero halo
     bool mergeable;              // the taps of one row are neighbours: one segment where pixels have no gaps
     int64_t weights;             // floats from the start of a panel of the packed weights
+    int64_t row_tiles;           // of one vector of channels, cut from each row of a block; 0: tiles cross rows
     int64_t splits;              // shares of the panels, so that every thread has work
     int64_t last_task;           // tasks of this part and those before it
   };
