@@ -18,11 +18,12 @@ namespace convcore {
   NormKernels norm_kernels();                   \
   OptimizerKernels optimizer_kernels();         \
   WinogradKernels winograd_kernels();           \
+  WinogradWeightKernels winograd_weight_kernels(); \
   }
 #define CC_TABLE(isa)                                                                                  \
   KernelTable {                                                                                        \
     Isa::isa, isa::tile_kernels(), isa::pool_kernels(), isa::elementwise_kernels(), isa::norm_kernels(), \
-        isa::optimizer_kernels(), isa::winograd_kernels()                                              \
+        isa::optimizer_kernels(), isa::winograd_kernels(), isa::winograd_weight_kernels()               \
   }
 
 CC_DECLARE_ISA(portable)

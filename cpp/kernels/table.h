@@ -11,6 +11,7 @@
 #include "kernels/pool.h"
 #include "kernels/tile.h"
 #include "kernels/winograd.h"
+#include "kernels/winograd_weight.h"
 
 namespace convcore {
 
@@ -22,6 +23,7 @@ struct KernelTable {
   NormKernels norm;                // batch norm, local response norm
   OptimizerKernels optimizer;
   WinogradKernels winograd;
+  WinogradWeightKernels winograd_weight;
 };
 
 // The table in use: the best that the processor has, or what CONVCORE_ISA names (an ISA the processor lacks is a
