@@ -6,93 +6,204 @@
 namespace convcore::CONVCORE_ISA {
 namespace {
 
-#define CC_UNROLL _Pragma("GCC unroll 8")
+#define CC_UNROLL _Pragma("GCC unroll 16")
 
-constexpr float kA = 0.70710678118654752f, kB = 1.41421356237309505f;  // the points of alpha = 6: +-a, +-b
-
-// Rows 1 and 2, then 3 and 4, of B^T times a column: even part + and - odd part.
-CC_INLINE void input6_12(Vec d1, Vec d2, Vec d3, Vec d4, Vec& t1, Vec& t2) {
-  const Vec even = fma(set1(-2.0f), d2, d4), odd = fma(set1(-0.5f), d3, d1);
-  t1 = fma(set1(2 * kA), odd, even);
-  t2 = fma(set1(-2 * kA), odd, even);
-}
-CC_INLINE void input6_34(Vec d1, Vec d2, Vec d3, Vec d4, Vec& t3, Vec& t4) {
-  const Vec even = fma(set1(-0.5f), d2, d4), odd = fma(set1(-2.0f), d3, d1);
-  t3 = fma(set1(0.5f * kB), odd, even);
-  t4 = fma(set1(-0.5f * kB), odd, even);
-}
-// Rows 0 and 5.
-CC_INLINE Vec input6_05(Vec first, Vec middle, Vec last) { return fma(set1(-2.5f), middle, add(first, last)); }
-
-// A row of B^T d, times B.
-template <class Part>
-CC_INLINE void input6_row(const Vec (&t)[6], float* v, int64_t step, Part part) {
-  Vec plus, minus;
-  store(v, input6_05(t[0], t[2], t[4]), part);
-  input6_12(t[1], t[2], t[3], t[4], plus, minus);
-  store(v + step, plus, part);
-  store(v + 2 * step, minus, part);
-  input6_34(t[1], t[2], t[3], t[4], plus, minus);
-  store(v + 3 * step, plus, part);
-  store(v + 4 * step, minus, part);
-  store(v + 5 * step, input6_05(t[1], t[3], t[5]), part);
+// Keeps the compiler from computing the addresses of all points ahead of a loop, only to spill them.
+template <class Float>
+CC_INLINE Float* here(Float* p) {
+  __asm__("" : "+r"(p));
+  return p;
 }
 
-// B^T d B of a vector of channels, at most two rows of B^T d at a time: reading d again is cheaper than spilling.
-template <class Part>
-CC_INLINE void input6_vector(const float* d, int64_t row, int64_t pixel, float* v, int64_t step, Part part) {
-  const auto at = [&](int i, int j) CC_LAMBDA { return load(d + i * row + j * pixel); };
-  Vec s[6], t[6];
-  CC_UNROLL for (int j = 0; j < 6; ++j) t[j] = input6_05(at(0, j), at(2, j), at(4, j));
-  input6_row(t, v, step, part);
-  CC_UNROLL for (int j = 0; j < 6; ++j) input6_12(at(1, j), at(2, j), at(3, j), at(4, j), s[j], t[j]);
-  input6_row(s, v + 6 * step, step, part);
-  input6_row(t, v + 12 * step, step, part);
-  CC_UNROLL for (int j = 0; j < 6; ++j) input6_34(at(1, j), at(2, j), at(3, j), at(4, j), s[j], t[j]);
-  input6_row(s, v + 18 * step, step, part);
-  input6_row(t, v + 24 * step, step, part);
-  CC_UNROLL for (int j = 0; j < 6; ++j) t[j] = input6_05(at(1, j), at(3, j), at(5, j));
-  input6_row(t, v + 30 * step, step, part);
-}
+// F(4x4, 3x3), one dimension: t = B^T d, u = G g, y = A^T m.
+struct Six {
+  static constexpr int kAlpha = 6, kM = 4;
+  static constexpr float kA = 0.70710678118654752f, kB = 1.41421356237309505f;
 
-// body(floats, row pitch, pixel pitch, channel, part) for each vector of a patch's channels: in place, or, where pixels
-// lie outside the image or lanes beyond the channels, a copy framed with zeros.
-template <int Alpha, class Body>
-CC_INLINE void for_vectors(const WinogradPatch& p, int64_t channels, Body&& body) {
-  constexpr int kRow = Alpha * kLanes;
-  float frame[Alpha * kRow];
-  const auto copy = [&](int64_t c, auto part) CC_LAMBDA {
-    for (int i = p.top; i < p.bottom; ++i)
-      for (int j = p.left; j < p.right; ++j)
-        store(frame + i * kRow + j * kLanes, load(p.x + i * p.row_pitch + j * p.pixel_pitch + c, part));
-  };
-  const bool inside = p.top == 0 && p.left == 0 && p.bottom == Alpha && p.right == Alpha;
-  if (!inside)
-    for (int i = 0; i < Alpha * Alpha; ++i) store(frame + i * kLanes, zero());
-  int64_t c = 0;
-  for (; c + kLanes <= channels; c += kLanes) {
-    if (inside) {
-      body(p.x + c, p.row_pitch, p.pixel_pitch, c, Whole{});
-    } else {
-      copy(c, Whole{});
-      body(frame, kRow, kLanes, c, Whole{});
-    }
+  static CC_LAMBDA void input(const Vec (&d)[6], Vec (&t)[6]) {
+    t[0] = fma(set1(-2.5f), d[2], add(d[0], d[4]));
+    t[5] = fma(set1(-2.5f), d[3], add(d[1], d[5]));
+    const Vec even1 = fma(set1(-2.0f), d[2], d[4]), odd1 = fma(set1(-0.5f), d[3], d[1]);
+    t[1] = fma(set1(2 * kA), odd1, even1);
+    t[2] = fma(set1(-2 * kA), odd1, even1);
+    const Vec even3 = fma(set1(-0.5f), d[2], d[4]), odd3 = fma(set1(-2.0f), d[3], d[1]);
+    t[3] = fma(set1(0.5f * kB), odd3, even3);
+    t[4] = fma(set1(-0.5f * kB), odd3, even3);
   }
-  if (c < channels) {
-    const Tail tail{static_cast<int>(channels - c)};
-    copy(c, tail);
-    body(frame, kRow, kLanes, c, tail);
+  static CC_LAMBDA void filter(const Vec (&g)[3], Vec (&u)[6]) {
+    u[0] = g[0];
+    const Vec even1 = fma(set1(0.5f), g[2], g[0]), even3 = fma(set1(2.0f), g[2], g[0]);
+    const Vec low = mul(set1(-2.0f / 3), even1), high = mul(set1(1.0f / 6), even3);
+    u[1] = fma(set1(2.0f / 3 * kA), g[1], low);
+    u[2] = fma(set1(-2.0f / 3 * kA), g[1], low);
+    u[3] = fma(set1(-1.0f / 6 * kB), g[1], high);
+    u[4] = fma(set1(1.0f / 6 * kB), g[1], high);
+    u[5] = g[2];
+  }
+  static CC_LAMBDA void output(const Vec (&m)[6], Vec (&y)[4]) {
+    const Vec sum1 = add(m[2], m[1]), difference1 = sub(m[2], m[1]);
+    const Vec sum3 = add(m[4], m[3]), difference3 = sub(m[4], m[3]);
+    y[0] = add(m[0], add(sum1, sum3));
+    y[1] = mul(set1(kA), fma(set1(2.0f), difference3, difference1));
+    y[2] = fma(set1(2.0f), sum3, mul(set1(0.5f), sum1));
+    y[3] = fma(set1(0.5f * kA), fma(set1(8.0f), difference3, difference1), m[5]);
+  }
+};
+
+// F(2x2, 3x3)
+struct Four {
+  static constexpr int kAlpha = 4, kM = 2;
+
+  static CC_LAMBDA void input(const Vec (&d)[4], Vec (&t)[4]) {
+    t[0] = sub(d[0], d[2]);
+    t[1] = add(d[1], d[2]);
+    t[2] = sub(d[2], d[1]);
+    t[3] = sub(d[3], d[1]);
+  }
+  static CC_LAMBDA void filter(const Vec (&g)[3], Vec (&u)[4]) {
+    const Vec half = mul(set1(0.5f), add(g[0], g[2]));
+    u[0] = g[0];
+    u[1] = fma(set1(0.5f), g[1], half);
+    u[2] = fma(set1(-0.5f), g[1], half);
+    u[3] = g[2];
+  }
+  static CC_LAMBDA void output(const Vec (&m)[4], Vec (&y)[2]) {
+    y[0] = add(m[0], add(m[1], m[2]));
+    y[1] = add(sub(m[1], m[2]), m[3]);
+  }
+};
+
+// B^T d B of a vector of channels; at(p, i, j): pixel (i, j), where p is pixel (0, j).
+template <class F, class Part, class At>
+CC_INLINE void input_vector(const float* x, int64_t pixel_pitch, float* v, int64_t step, Part part, At&& at) {
+  constexpr int n = F::kAlpha;
+  Vec t[n][n];
+  CC_UNROLL for (int j = 0; j < n; ++j) {
+    x = here(x);
+    Vec d[n], column[n];
+    CC_UNROLL for (int i = 0; i < n; ++i) d[i] = at(x, i, j);
+    F::input(d, column);
+    CC_UNROLL for (int i = 0; i < n; ++i) t[i][j] = column[i];
+    x += pixel_pitch;
+  }
+  CC_UNROLL for (int i = 0; i < n; ++i) {
+    v = here(v);
+    Vec row[n];
+    F::input(t[i], row);
+    CC_UNROLL for (int j = 0; j < n; ++j) store(v + j * step, row[j], part);
+    v += n * step;
   }
 }
 
-void input6(const WinogradPatch& d, int64_t channels, float* v, int64_t step) {
-  for_vectors<6>(d, channels, [&](const float* x, int64_t row, int64_t pixel, int64_t c, auto part) CC_LAMBDA {
-    input6_vector(x, row, pixel, v + c, step, part);
+template <class F>
+void input(const WinogradPatch& p, int64_t channels, float* v, int64_t step) {
+  constexpr int n = F::kAlpha;
+  const int64_t row = p.row_pitch, pixel = p.pixel_pitch;
+  if (p.top == 0 && p.left == 0 && p.bottom == n && p.right == n) {
+    for_row(channels, [&](int64_t c, auto part) CC_LAMBDA {
+      const auto at = [&](const float* x, int i, int) CC_LAMBDA { return load(x + i * row, part); };
+      input_vector<F>(p.x + c, pixel, v + c, step, part, at);
+    });
+    return;
+  }
+  // Bit i * n + j: pixel (i, j) is inside.
+  uint64_t rows = 0;
+  for (int i = p.top; i < p.bottom; ++i) rows |= uint64_t{1} << i * n;
+  const uint64_t columns = p.left < p.right ? (uint64_t{1} << p.right) - (uint64_t{1} << p.left) : 0;
+  const uint64_t inside = rows * columns;
+  for_row(channels, [&](int64_t c, auto part) CC_LAMBDA {
+    const auto at = [&](const float* x, int i, int j) CC_LAMBDA {
+      return inside >> (i * n + j) & 1 ? load(x + i * row, part) : zero();
+    };
+    input_vector<F>(p.x + c, pixel, v + c, step, part, at);
   });
+}
+
+template <class F>
+void filter(const WinogradTaps& taps, float* u, int64_t step) {
+  constexpr int n = F::kAlpha;
+  for (int64_t c = 0; c < taps.channels; ++c)
+    for (int64_t k = 0; k < taps.width; k += kLanes) {
+      const float* g = taps.g + c * taps.channel_step + k;
+      Vec t[n][3];
+      CC_UNROLL for (int j = 0; j < 3; ++j) {
+        g = here(g);
+        const Vec column[3] = {load(g), load(g + 3 * taps.tap_step), load(g + 6 * taps.tap_step)};
+        Vec points[n];
+        F::filter(column, points);
+        CC_UNROLL for (int i = 0; i < n; ++i) t[i][j] = points[i];
+        g += taps.tap_step;
+      }
+      float* to = u + c * taps.width + k;
+      CC_UNROLL for (int i = 0; i < n; ++i) {
+        to = here(to);
+        Vec row[n];
+        F::filter(t[i], row);
+        CC_UNROLL for (int j = 0; j < n; ++j) store(to + j * step, row[j]);
+        to += n * step;
+      }
+    }
+}
+
+template <class F>
+void output(const float* m, int64_t step, int64_t channels, const WinogradStore& to) {
+  constexpr int n = F::kAlpha, size = F::kM;
+  const Vec lower = set1(to.lower), upper = set1(to.upper);
+  for_row(channels, [&](int64_t c, auto part) CC_LAMBDA {
+    Vec t[size][n];
+    const float* p = m + c;
+    CC_UNROLL for (int j = 0; j < n; ++j) {
+      p = here(p);
+      Vec points[n], column[size];
+      CC_UNROLL for (int i = 0; i < n; ++i) points[i] = load(p + i * n * step, part);
+      F::output(points, column);
+      CC_UNROLL for (int i = 0; i < size; ++i) t[i][j] = column[i];
+      p += step;
+    }
+    const Vec bias = to.bias ? load(to.bias + c, part) : zero();
+    float* y = to.y + c;
+    const float* residual = to.residual ? to.residual + c : nullptr;
+    CC_UNROLL for (int i = 0; i < size; ++i) {
+      if (i >= to.rows) return;
+      y = here(y);
+      Vec row[size];
+      F::output(t[i], row);
+      CC_UNROLL for (int j = 0; j < size; ++j) {
+        if (j >= to.columns) break;
+        Vec r = add(row[j], bias);
+        if (residual) r = add(r, load(residual + j * to.residual_pixel_pitch, part));
+        store(y + j * to.pixel_pitch, min(upper, max(lower, r)), part);  // in this order a NaN stays a NaN
+      }
+      y += to.row_pitch;
+      if (residual) residual += to.residual_row_pitch;
+    }
+  });
+}
+
+void transpose_any(const float* from, int64_t pitch, int64_t rows, int64_t columns, float* to, int64_t to_pitch) {
+  for (int64_t i0 = 0; i0 < rows; i0 += kLanes)
+    for (int64_t j0 = 0; j0 < columns; j0 += kLanes) {
+      const int m = rows - i0 < kLanes ? static_cast<int>(rows - i0) : kLanes;
+      const int n = columns - j0 < kLanes ? static_cast<int>(columns - j0) : kLanes;
+      const float* source = from + i0 * pitch + j0;
+      float* target = to + j0 * to_pitch + i0;
+      Vec block[kLanes];
+      CC_UNROLL for (int i = 0; i < kLanes; ++i) block[i] = i < m ? load_some(source + i * pitch, n) : zero();
+      transpose(block);
+      CC_UNROLL for (int j = 0; j < kLanes; ++j)
+        if (j < n) store_some(target + j * to_pitch, block[j], m);
+    }
+}
+
+template <class F>
+constexpr WinogradTransforms transforms() {
+  return {input<F>, filter<F>, output<F>};
 }
 
 }  // namespace
 
-WinogradKernels winograd_kernels() { return {input6}; }
+WinogradKernels winograd_kernels() {
+  return {input<Six>, transforms<Six>(), transforms<Four>(), transpose_any};
+}
 
 }  // namespace convcore::CONVCORE_ISA

@@ -71,5 +71,22 @@ CC_INLINE float hmax(Vec v) {
   s = _mm_max_ps(s, _mm_movehl_ps(s, s));
   return _mm_cvtss_f32(_mm_max_ss(s, _mm_movehdup_ps(s)));
 }
+CC_INLINE void transpose(Vec (&r)[8]) {
+  Vec t[8];
+  for (int i = 0; i < 8; i += 2) {
+    t[i] = _mm256_unpacklo_ps(r[i], r[i + 1]);
+    t[i + 1] = _mm256_unpackhi_ps(r[i], r[i + 1]);
+  }
+  for (int i = 0; i < 8; i += 4)
+    for (int j = 0; j < 2; ++j) {
+      r[i + 2 * j] = _mm256_shuffle_ps(t[i + j], t[i + j + 2], 0x44);
+      r[i + 2 * j + 1] = _mm256_shuffle_ps(t[i + j], t[i + j + 2], 0xee);
+    }
+  for (int j = 0; j < 4; ++j) {
+    const Vec low = r[j], high = r[j + 4];
+    r[j] = _mm256_permute2f128_ps(low, high, 0x20);
+    r[j + 4] = _mm256_permute2f128_ps(low, high, 0x31);
+  }
+}
 
 }  // namespace convcore::CONVCORE_ISA

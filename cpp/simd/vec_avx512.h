@@ -56,5 +56,29 @@ CC_INLINE void store_u8(unsigned char* p, Vec v) {
 // Halves are added in a fixed order, so the sum is the same bits on every run.
 CC_INLINE float sum(Vec v) { return _mm512_reduce_add_ps(v); }
 CC_INLINE float hmax(Vec v) { return _mm512_reduce_max_ps(v); }
+CC_INLINE void transpose(Vec (&r)[16]) {
+  Vec t[16];
+  // Pairs, then quadruples, of rows within 128-bit quarters ...
+  for (int i = 0; i < 16; i += 2) {
+    t[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);
+    t[i + 1] = _mm512_unpackhi_ps(r[i], r[i + 1]);
+  }
+  for (int i = 0; i < 16; i += 4)
+    for (int j = 0; j < 2; ++j) {
+      const __m512d a = _mm512_castps_pd(t[i + j]), b = _mm512_castps_pd(t[i + j + 2]);
+      r[i + 2 * j] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, b));
+      r[i + 2 * j + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, b));
+    }
+  // ... then the quarters among each other.
+  for (int i = 0; i < 16; i += 8)
+    for (int j = 0; j < 4; ++j) {
+      t[i + j] = _mm512_shuffle_f32x4(r[i + j], r[i + j + 4], 0x88);
+      t[i + j + 4] = _mm512_shuffle_f32x4(r[i + j], r[i + j + 4], 0xdd);
+    }
+  for (int j = 0; j < 8; ++j) {
+    r[j] = _mm512_shuffle_f32x4(t[j], t[j + 8], 0x88);
+    r[j + 8] = _mm512_shuffle_f32x4(t[j], t[j + 8], 0xdd);
+  }
+}
 
 }  // namespace convcore::CONVCORE_ISA

@@ -56,5 +56,12 @@ CC_INLINE void store_u8(unsigned char* p, Vec v) {
 }
 CC_INLINE float sum(Vec v) { return vaddvq_f32(v); }
 CC_INLINE float hmax(Vec v) { return vmaxvq_f32(v); }
+CC_INLINE void transpose(Vec (&r)[4]) {
+  const float32x4x2_t a = vtrnq_f32(r[0], r[1]), b = vtrnq_f32(r[2], r[3]);
+  r[0] = vcombine_f32(vget_low_f32(a.val[0]), vget_low_f32(b.val[0]));
+  r[1] = vcombine_f32(vget_low_f32(a.val[1]), vget_low_f32(b.val[1]));
+  r[2] = vcombine_f32(vget_high_f32(a.val[0]), vget_high_f32(b.val[0]));
+  r[3] = vcombine_f32(vget_high_f32(a.val[1]), vget_high_f32(b.val[1]));
+}
 
 }  // namespace convcore::CONVCORE_ISA

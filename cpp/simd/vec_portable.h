@@ -58,5 +58,9 @@ CC_INLINE float hmax(Vec v) {
   const float a = v[0] > v[2] ? v[0] : v[2], b = v[1] > v[3] ? v[1] : v[3];
   return a > b ? a : b;
 }
+CC_INLINE void transpose(Vec (&r)[4]) {
+  const Vec a = r[0], b = r[1], c = r[2], d = r[3];
+  for (int i = 0; i < 4; ++i) r[i] = Vec{a[i], b[i], c[i], d[i]};
+}
 
 }  // namespace convcore::CONVCORE_ISA
