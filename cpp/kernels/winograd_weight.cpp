@@ -6,7 +6,7 @@
 namespace convcore::CONVCORE_ISA {
 namespace {
 
-#define CC_UNROLL _Pragma("GCC unroll 8")
+#define CC_UNROLL _Pragma("GCC unroll 16")
 
 constexpr float kA = 0.70710678118654752f, kB = 1.41421356237309505f;  // the points: 0, -a, a, -b, b, infinity
 // N_0 = 1, N of -+a and of -+b; that of infinity is 1.
@@ -93,19 +93,29 @@ CC_INLINE void weights3_vector(const float* u, int64_t step, float* out, Part pa
   }
 }
 
+// to[j * pitch + i] = from[i * kLanes + j], i < rows, j < columns <= kLanes. From whole vectors: kLanes of them are read at
+// a time.
+CC_INLINE void store_transposed(const float* from, int64_t rows, int64_t columns, float* to, int64_t pitch) {
+  for (int64_t i = 0; i < rows; i += kLanes) {
+    Vec r[kLanes];
+    CC_UNROLL for (int k = 0; k < kLanes; ++k) r[k] = load(from + (i + k) * kLanes);
+    transpose(r);
+    const int n = rows - i < kLanes ? static_cast<int>(rows - i) : kLanes;
+    CC_UNROLL for (int j = 0; j < kLanes; ++j)
+      if (j < columns) store_some(to + j * pitch + i, r[j], n);
+  }
+}
+
 void weights3(int64_t rows, int64_t columns, const float* u, int64_t step, int64_t pitch, float* dw, int64_t dw_pitch) {
-  constexpr int64_t kRows = 16;  // their results lie in L1 on the way to dw, where channels are rows
-  float results[kRows * 9 * kLanes];
+  constexpr int64_t kRows = 16;  // as many as a vector has lanes, or a multiple
+  float results[kRows * 9 * kLanes] = {};
   for (int64_t first = 0; first < rows; first += kRows) {
     const int64_t count = rows - first < kRows ? rows - first : kRows;
     for_row(columns, [&](int64_t o, auto part) CC_LAMBDA {
       for (int64_t c = 0; c < count; ++c)
         weights3_vector(u + (first + c) * pitch + o, step, results + c * 9 * kLanes, part);
       const int64_t lanes = columns - o < kLanes ? columns - o : kLanes;
-      for (int64_t j = 0; j < lanes; ++j) {
-        float* out = dw + (o + j) * dw_pitch + first * 9;
-        for (int64_t i = 0; i < count * 9; ++i) out[i] = results[i * kLanes + j];
-      }
+      store_transposed(results, count * 9, lanes, dw + o * dw_pitch + first * 9, dw_pitch);
     });
   }
 }
