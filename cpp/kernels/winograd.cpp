@@ -180,6 +180,57 @@ void output(const float* m, int64_t step, int64_t channels, const WinogradStore&
   });
 }
 
+// Rows of V are reached as one of three from a pointer, so that pointers fit the registers.
+template <int M, int V>
+void multiply_rows(const WinogradProduct& g, int64_t tile) {
+  constexpr int kGroup = 3, kPointers = (M + kGroup - 1) / kGroup;
+  const int64_t pitch = g.v_pitch;
+  const float *a[kPointers], *b = g.u;
+  CC_UNROLL for (int i = 0; i < kPointers; ++i) a[i] = g.v + (tile + i * kGroup) * pitch;
+  Vec acc[M][V];
+  CC_UNROLL for (int i = 0; i < M; ++i) CC_UNROLL for (int v = 0; v < V; ++v) acc[i][v] = zero();
+  for (int64_t k = g.length; k > 0; --k) {
+    Vec row[V];
+    CC_UNROLL for (int v = 0; v < V; ++v) row[v] = load(b + v * kLanes);
+    b += V * kLanes;
+    CC_UNROLL for (int i = 0; i < M; ++i) {
+      if (i % kGroup == 0) a[i / kGroup] = here(a[i / kGroup]);
+      const Vec x = set1(a[i / kGroup][i % kGroup * pitch]);
+      CC_UNROLL for (int v = 0; v < V; ++v) acc[i][v] = fma(x, row[v], acc[i][v]);
+    }
+    CC_UNROLL for (int i = 0; i < kPointers; ++i) ++a[i];
+  }
+  float* m = g.m + tile * V * kLanes;
+  if (g.accumulate) {
+    CC_UNROLL for (int i = 0; i < M; ++i) CC_UNROLL for (int v = 0; v < V; ++v)
+      acc[i][v] = add(load(m + (i * V + v) * kLanes), acc[i][v]);
+  }
+  CC_UNROLL for (int i = 0; i < M; ++i) CC_UNROLL for (int v = 0; v < V; ++v)
+    store(m + (i * V + v) * kLanes, acc[i][v]);
+}
+
+template <int M, int V>
+void multiply_some(int rows, const WinogradProduct& g, int64_t tile) {
+  if constexpr (M > 1) {
+    if (rows < M) return multiply_some<M - 1, V>(rows, g, tile);
+  }
+  multiply_rows<M, V>(g, tile);
+}
+
+template <int M, int V>
+void multiply(const WinogradProduct& g) {
+  const int64_t parts = (g.tiles + M - 1) / M;
+  for (int64_t i = 0; i < parts; ++i) {  // shared out evenly: no thin last rows
+    const int64_t first = g.tiles * i / parts, last = g.tiles * (i + 1) / parts;
+    multiply_some<M, V>(static_cast<int>(last - first), g, first);
+  }
+}
+
+template <int M, int V>
+constexpr WinogradPanel panel() {
+  return {M, V * kLanes, multiply<M, V>};
+}
+
 void transpose_any(const float* from, int64_t pitch, int64_t rows, int64_t columns, float* to, int64_t to_pitch) {
   for (int64_t i0 = 0; i0 < rows; i0 += kLanes)
     for (int64_t j0 = 0; j0 < columns; j0 += kLanes) {
@@ -203,7 +254,13 @@ constexpr WinogradTransforms transforms() {
 }  // namespace
 
 WinogradKernels winograd_kernels() {
-  return {input<Six>, transforms<Six>(), transforms<Four>(), transpose_any};
+#if CC_ISA_NUMBER == CC_ISA_avx512
+  return {input<Six>, transforms<Six>(), transforms<Four>(), {panel<14, 1>(), panel<14, 2>(), panel<6, 4>()}, transpose_any};
+#elif CC_ISA_NUMBER == CC_ISA_neon
+  return {input<Six>, transforms<Six>(), transforms<Four>(), {panel<12, 1>(), panel<12, 2>(), panel<6, 4>()}, transpose_any};
+#else
+  return {input<Six>, transforms<Six>(), transforms<Four>(), {panel<12, 1>(), panel<6, 2>(), panel<3, 4>()}, transpose_any};
+#endif
 }
 
 }  // namespace convcore::CONVCORE_ISA

@@ -60,10 +60,29 @@ struct WinogradTransforms {
   void (*output)(const float* m, int64_t step, int64_t channels, const WinogradStore& y);
 };
 
+// M = V U, or M += V U, at one point: V tiles x length, U length x nr, M tiles x nr; U without gaps between its rows.
+struct WinogradProduct {
+  int64_t tiles, length;
+  const float* v;
+  int64_t v_pitch;
+  const float* u;
+  float* m;
+  bool accumulate;
+};
+
+// A panel of nr columns, multiplied up to mr tiles at a time.
+struct WinogradPanel {
+  int mr, nr;
+  void (*multiply)(const WinogradProduct& product);
+};
+
+inline constexpr int kMaxWinogradPanels = 3;
+
 struct WinogradKernels {
   // v[(i * 6 + j) * step + c] = (B^T d B)[i][j] of channel c.
   void (*input6)(const WinogradPatch& d, int64_t channels, float* v, int64_t step);
   WinogradTransforms f4, f2;  // F(4x4, 3x3), F(2x2, 3x3)
+  WinogradPanel panel[kMaxWinogradPanels];  // narrowest first; nr is a multiple of the vector
   // to[j * to_pitch + i] = from[i * pitch + j] for i < rows, j < columns
   void (*transpose)(const float* from, int64_t pitch, int64_t rows, int64_t columns, float* to, int64_t to_pitch);
 };

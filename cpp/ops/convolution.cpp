@@ -10,6 +10,7 @@
 #include "ops/direct_scatter.h"
 #include "ops/direct_weight.h"
 #include "ops/im2col.h"
+#include "ops/winograd.h"
 #include "ops/winograd_weight.h"
 
 namespace convcore {
@@ -33,9 +34,7 @@ std::unique_ptr<ConvReduce> direct_reduce(const Conv2dGeometry& g) { return std:
 
 const std::vector<ConvAlgorithm>& conv_algorithms() {
   static const std::vector<ConvAlgorithm> all{
-      {"winograd", [](const Conv2dGeometry& g, Pass) { return winograd_weight_accepts(g); },
-       [](const Conv2dGeometry& g, Pass pass) { return pass == Pass::backward_weight && winograd_weight_pays(g); },
-       direct_map, winograd_reduce},
+      {"winograd", winograd_accepts, winograd_pays, winograd_map, winograd_reduce},
       {"direct", DirectConvolution::accepts, always, direct_map, direct_reduce},
       {"im2col", always, always, im2col_map, im2col_reduce},
   };

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cstring>
 
-#include "base/cpu.h"
 #include "base/memory.h"
 #include "base/parallel.h"
 #include "kernels/table.h"
@@ -15,9 +14,10 @@ namespace {
 
 constexpr int64_t kPoints = 36;
 constexpr int64_t kLine = 16;           // floats of a cache line
-constexpr int64_t kBlock = 64;          // channels of a block, about: its sums, 36 * 64 * 64 floats, stay in L2
-constexpr int64_t kFewTiles = 64, kManyTiles = 128;  // of a chunk: sums are read and written once for so many
-constexpr int64_t kRows = 16;           // input channels of a block that are transformed at a time
+constexpr int64_t kChunk = 96;          // tiles, about: 48 to 128 are as fast; fewer read and write sums too often
+constexpr int64_t kBlock = 64;          // channels of a block, about: its sums stay in L2
+constexpr int64_t kRows = 16;           // input channels of a block that are finished at a time
+constexpr int64_t kSums = 24 << 20;     // bytes of sums that are kept at a time where there are many chunks
 
 // An odd number of lines: rows that far apart spread over all sets of a cache.
 int64_t odd_lines(int64_t floats) { return (ceil_div(floats, kLine) | 1) * kLine; }
@@ -40,22 +40,16 @@ WinogradPatch patch(const Tensor& t, int64_t n, int64_t row, int64_t column, int
 
 }  // namespace
 
-bool winograd_weight_accepts(const Conv2dGeometry& g) {
-  return g.kernel_h == 3 && g.kernel_w == 3 && g.stride_h == 1 && g.stride_w == 1 && g.dilation_h == 1 &&
-         g.dilation_w == 1 && g.groups == 1;
-}
-
+// Cycles of two multiply-adds of vectors each, for products; a transform of a vector of 36 values is kTransform, that of
+// a sum kInverse, stores included.
 bool winograd_weight_pays(const Conv2dGeometry& g) {
-  if (!winograd_weight_accepts(g)) return false;
-  // Cycles, with two multiply-adds in each, of vectors.
-  constexpr double kTransform = 200, kInverse = 280;
+  constexpr double kTransform = 170, kInverse = 200;
   const int64_t lanes = table().tile.lanes;
-  const double tiles = static_cast<double>(g.n * ceil_div(g.out_h, 4) * ceil_div(g.out_w, 4));
-  const double c = static_cast<double>(g.c), c_vectors = static_cast<double>(ceil_div(g.c, lanes));
-  const double o_vectors = static_cast<double>(ceil_div(g.o, lanes));
-  const double direct = static_cast<double>(g.n * g.out_h * g.out_w) * 9 / 2 * c * o_vectors;
-  const double products = tiles * kPoints / 2 * c * o_vectors;
-  return products + tiles * kTransform * (c_vectors + o_vectors) + kInverse * c * o_vectors < direct;
+  const auto real = [](int64_t i) { return static_cast<double>(i); };
+  const double tiles = real(g.n * ceil_div(g.out_h, 4) * ceil_div(g.out_w, 4)), pixels = real(g.n * g.out_h * g.out_w);
+  const double c_vectors = real(ceil_div(g.c, lanes)), o_vectors = real(ceil_div(g.o, lanes)), c = real(g.c);
+  const double products = tiles * kPoints / 2, direct = pixels * 9 / 2;
+  return (products + kInverse) * c * o_vectors + tiles * (c_vectors + o_vectors) * kTransform < direct * c * o_vectors;
 }
 
 std::unique_ptr<ConvReduce> winograd_reduce(const Conv2dGeometry& g) { return std::make_unique<WinogradWeight>(g); }
@@ -64,8 +58,7 @@ WinogradWeight::WinogradWeight(const Conv2dGeometry& geometry) : g_(geometry), t
   tiles_h_ = ceil_div(g_.out_h, 4), tiles_w_ = ceil_div(g_.out_w, 4);
   tiles_ = g_.n * tiles_h_ * tiles_w_;
   v_pitch_ = odd_lines(g_.c), w_pitch_ = odd_lines(g_.o);
-  const int64_t cached = cpu_info().l3 / 4 / (kPoints * 4 * (v_pitch_ + w_pitch_));
-  const int64_t chunks = std::max<int64_t>(ceil_div(tiles_, std::clamp(cached, kFewTiles, kManyTiles)), 1);
+  const int64_t chunks = std::max<int64_t>((tiles_ + kChunk / 2) / kChunk, 1);
   chunk_ = ceil_div(tiles_, chunks);
 
   const int64_t a_panels = ceil_div(g_.c, tile_.mr), b_panels = ceil_div(g_.o, tile_.nr);
@@ -74,10 +67,12 @@ WinogradWeight::WinogradWeight(const Conv2dGeometry& geometry) : g_(geometry), t
   block_o_ = ceil_div(b_panels, ceil_div(g_.o, kBlock)) * tile_.nr;
   blocks_o_ = ceil_div(g_.o, block_o_);
   blocks_ = ceil_div(g_.c, block_c_) * blocks_o_;
-  // With one chunk a block is finished before the next begins, and all blocks' sums never exist at once.
-  group_ = chunks > 1 ? blocks_ : std::min<int64_t>(blocks_, num_threads());
   v_step_ = odd_lines(chunk_ * v_pitch_), w_step_ = odd_lines(chunk_ * w_pitch_);
   u_step_ = odd_lines(block_c_ * block_o_);
+  // With one chunk a block is finished before the next begins; with several, transforming all tiles again for each
+  // group is cheaper than sums beyond the caches.
+  const int64_t kept = chunks > 1 ? std::max<int64_t>(kSums / (kPoints * u_step_ * 4), 1) : num_threads();
+  group_ = ceil_div(blocks_, ceil_div(blocks_, kept));
 }
 
 size_t WinogradWeight::workspace_bytes() const {
@@ -101,18 +96,18 @@ void WinogradWeight::run(const Tensor& x, const Tensor& dy, float* dw, std::byte
   }
   float* v = reinterpret_cast<float*>(workspace);
   float *w = v + kPoints * v_step_, *u = w + kPoints * w_step_;
-  for (int64_t tile = 0; tile < tiles_; tile += chunk_) {
-    const Chunk chunk{tile, std::min(chunk_, tiles_ - tile)};
-    transform(chunk, x, dy, v, w);
-    for (int64_t first = 0; first < blocks_; first += group_) {
-      const int64_t count = std::min(group_, blocks_ - first);
+  for (int64_t first = 0; first < blocks_; first += group_) {
+    const int64_t count = std::min(group_, blocks_ - first);
+    for (int64_t tile = 0; tile < tiles_; tile += chunk_) {
+      const Chunk chunk{tile, std::min(chunk_, tiles_ - tile)};
+      if (first == 0 || chunk_ < tiles_) transform(chunk, x, dy, v, w);
       parallel_for(count * kPoints, 1, 2 * chunk.count * block_c_ * block_o_, [&](int64_t begin, int64_t end) {
         for (int64_t i = begin; i < end; ++i)
           multiply(chunk, block(first + i / kPoints), v + i % kPoints * v_step_, w + i % kPoints * w_step_,
                    u + i * u_step_);
       });
-      if (tile + chunk.count == tiles_) finish(first, count, u, dw);
     }
+    finish(first, count, u, dw);
   }
 }
 
@@ -127,7 +122,7 @@ void WinogradWeight::transform(const Chunk& chunk, const Tensor& x, const Tensor
         prefetch(next.dy, 0, g_.o);
       }
       const Patches p = patches(tile, x, dy);
-      table().winograd.input6(p.x, g_.c, v + i * v_pitch_, v_step_);
+      table().winograd.f4.input(p.x, g_.c, v + i * v_pitch_, v_step_);
       table().winograd_weight.gradient6(p.dy, g_.o, w + i * w_pitch_, w_step_);
     }
   });

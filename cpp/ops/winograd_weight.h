@@ -7,7 +7,7 @@
 //
 // The sum is a matrix product for each of the 36 points: V[point][tile][c], transformed x, times W[point][tile][o],
 // transformed dy, over tiles. They are taken in chunks, so that V and W stay in cache; the products add up in blocks of
-// c x o, U[block][point][c][o], which are transformed once all chunks are in.
+// c x o, U[block][point][c][o], which are transformed once all chunks are in. Accuracy: see ops/winograd.h.
 #pragma once
 
 #include <memory>
@@ -18,8 +18,7 @@
 
 namespace convcore {
 
-bool winograd_weight_accepts(const Conv2dGeometry& g);
-// A model of its cost says that it is faster than the direct sum.
+// What winograd_accepts() serves; whether a model of its cost says that it is faster than the direct sum.
 bool winograd_weight_pays(const Conv2dGeometry& g);
 std::unique_ptr<ConvReduce> winograd_reduce(const Conv2dGeometry& g);
 
