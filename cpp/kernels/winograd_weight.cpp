@@ -93,8 +93,7 @@ CC_INLINE void weights3_vector(const float* u, int64_t step, float* out, Part pa
   }
 }
 
-// to[j * pitch + i] = from[i * kLanes + j], i < rows, j < columns <= kLanes. From whole vectors: kLanes of them are read at
-// a time.
+// to[j * pitch + i] = from[i * kLanes + j], i < rows, j < columns <= kLanes. Reads a multiple of kLanes rows.
 CC_INLINE void store_transposed(const float* from, int64_t rows, int64_t columns, float* to, int64_t pitch) {
   for (int64_t i = 0; i < rows; i += kLanes) {
     Vec r[kLanes];
@@ -106,8 +105,9 @@ CC_INLINE void store_transposed(const float* from, int64_t rows, int64_t columns
   }
 }
 
+// Results lie in L1 on the way to dw, where channels are rows.
 void weights3(int64_t rows, int64_t columns, const float* u, int64_t step, int64_t pitch, float* dw, int64_t dw_pitch) {
-  constexpr int64_t kRows = 16;  // as many as a vector has lanes, or a multiple
+  constexpr int64_t kRows = 16;  // a multiple of kLanes, for store_transposed
   float results[kRows * 9 * kLanes] = {};
   for (int64_t first = 0; first < rows; first += kRows) {
     const int64_t count = rows - first < kRows ? rows - first : kRows;

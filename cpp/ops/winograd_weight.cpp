@@ -13,11 +13,11 @@ namespace convcore {
 namespace {
 
 constexpr int64_t kPoints = 36;
-constexpr int64_t kLine = 16;           // floats of a cache line
-constexpr int64_t kChunk = 96;          // tiles, about: 48 to 128 are as fast; fewer read and write sums too often
-constexpr int64_t kBlock = 64;          // channels of a block, about: its sums stay in L2
-constexpr int64_t kRows = 16;           // input channels of a block that are finished at a time
-constexpr int64_t kSums = 24 << 20;     // bytes of sums that are kept at a time where there are many chunks
+constexpr int64_t kLine = 16;        // floats of a cache line
+constexpr int64_t kChunk = 96;       // tiles, about: 48 to 128 are as fast; fewer move the sums too often
+constexpr int64_t kBlock = 64;       // channels of a block, about: its sums stay in L2
+constexpr int64_t kRows = 16;        // input channels of a block that are finished at a time
+constexpr int64_t kSums = 24 << 20;  // bytes of sums that are kept at a time where there are several chunks
 
 // An odd number of lines: rows that far apart spread over all sets of a cache.
 int64_t odd_lines(int64_t floats) { return (ceil_div(floats, kLine) | 1) * kLine; }
@@ -40,10 +40,10 @@ WinogradPatch patch(const Tensor& t, int64_t n, int64_t row, int64_t column, int
 
 }  // namespace
 
-// Cycles of two multiply-adds of vectors each, for products; a transform of a vector of 36 values is kTransform, that of
-// a sum kInverse, stores included.
+// In cycles of two multiply-adds of vectors each. kTransform: of a vector at 36 points, stores included; kInverse: what
+// a vector of finished sums costs beyond what it costs the direct sum.
 bool winograd_weight_pays(const Conv2dGeometry& g) {
-  constexpr double kTransform = 170, kInverse = 200;
+  constexpr double kTransform = 170, kInverse = 120;
   const int64_t lanes = table().tile.lanes;
   const auto real = [](int64_t i) { return static_cast<double>(i); };
   const double tiles = real(g.n * ceil_div(g.out_h, 4) * ceil_div(g.out_w, 4)), pixels = real(g.n * g.out_h * g.out_w);
@@ -69,8 +69,8 @@ WinogradWeight::WinogradWeight(const Conv2dGeometry& geometry) : g_(geometry), t
   blocks_ = ceil_div(g_.c, block_c_) * blocks_o_;
   v_step_ = odd_lines(chunk_ * v_pitch_), w_step_ = odd_lines(chunk_ * w_pitch_);
   u_step_ = odd_lines(block_c_ * block_o_);
-  // With one chunk a block is finished before the next begins; with several, transforming all tiles again for each
-  // group is cheaper than sums beyond the caches.
+  // With one chunk a block is finished before the next begins. With several, tiles are transformed again for each
+  // group, which takes no longer than to move more sums than a cache holds.
   const int64_t kept = chunks > 1 ? std::max<int64_t>(kSums / (kPoints * u_step_ * 4), 1) : num_threads();
   group_ = ceil_div(blocks_, ceil_div(blocks_, kept));
 }

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Backward-weight by Winograd's F(3x3, 4x4): 36 products for each 4x4 pixels of dy and pair of channels, where the direct
-// sum takes 144. For 3x3 kernels without stride, dilation and groups:
+// Backward-weight by Winograd's F(3x3, 4x4): 36 products for each 4x4 pixels of dy and pair of channels, where the
+// direct sum takes 144. For 3x3 kernels without stride, dilation and groups:
 //     dw[o][c] = A^T [ sum over tiles t of (B^T d_t B) * (G y_t G^T) ] A
-// with y_t a 4x4 tile of channel o of dy, d_t the 6x6 patch of channel c of x that its taps reach (kernels/winograd.h has
-// the matrices).
+// with y_t a 4x4 tile of channel o of dy, and d_t the 6x6 patch of channel c of x that its taps reach
+// (kernels/winograd.h has the matrices). Accuracy: see ops/winograd.h.
 //
 // The sum is a matrix product for each of the 36 points: V[point][tile][c], transformed x, times W[point][tile][o],
 // transformed dy, over tiles. They are taken in chunks, so that V and W stay in cache; the products add up in blocks of
-// c x o, U[block][point][c][o], which are transformed once all chunks are in. Accuracy: see ops/winograd.h.
+// c x o, U[block][point][c][o], which are transformed once all chunks are in.
 #pragma once
 
 #include <memory>
