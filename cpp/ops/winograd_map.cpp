@@ -106,7 +106,7 @@ void WinogradMap::transform_output(const PointMatrices& m, int64_t first, int64_
 }
 
 void WinogradMap::gather_moments(int64_t part, int64_t panel, const Epilogue& epilogue, const Tensor& out) const {
-  if (!epilogue.statistics) return;
+  if (!epilogue.statistics || !parts_.whole_rows()) return;
   const int64_t pixel = parts_.pixel(part), channel = panel * panel_.nr;
   float* mean = epilogue.statistics + 2 * part * s_.out_c + channel;
   table().norm.moments({parts_.pixel(part + 1) - pixel, panel_width(panel), out.pitch, 0},
