@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Transforms of F(3x3, 4x4), which sums a gradient of weights; kernels/winograd.h has their points and matrices, and the
-// third: f4.input. What divides G's rows, N_i, is applied with A^T: for a pair of channels, not for each tile.
+// Transforms of F(3x3, 4x4), which sums a gradient of weights. Points, matrices and the third, f4.input, are in
+// kernels/winograd.h. What divides G's rows, N_i, is applied with A^T: for a pair of channels, not for each tile.
 #pragma once
 
 #include "kernels/winograd.h"
