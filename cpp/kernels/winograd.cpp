@@ -112,9 +112,8 @@ void input(const WinogradPatch& p, int64_t channels, float* v, int64_t step) {
   const uint64_t columns = p.left < p.right ? (uint64_t{1} << p.right) - (uint64_t{1} << p.left) : 0;
   const uint64_t inside = rows * columns;
   for_row(channels, [&](int64_t c, auto part) CC_LAMBDA {
-    const auto at = [&](const float* x, int i, int j) CC_LAMBDA {
-      return inside >> (i * n + j) & 1 ? load(x + i * row, part) : zero();
-    };
+    const auto at = [&](const float* x, int i, int j)
+                        CC_LAMBDA { return inside >> (i * n + j) & 1 ? load(x + i * row, part) : zero(); };
     input_vector<F>(p.x + c, pixel, v + c, step, part, at);
   });
 }
@@ -198,15 +197,15 @@ void multiply_rows(const WinogradProduct& g, int64_t tile) {
       const Vec x = set1(a[i / kGroup][i % kGroup * pitch]);
       CC_UNROLL for (int v = 0; v < V; ++v) acc[i][v] = fma(x, row[v], acc[i][v]);
     }
-    CC_UNROLL for (int i = 0; i < kPointers; ++i) ++a[i];
+    CC_UNROLL for (int i = 0; i < kPointers; ++i)++ a[i];
   }
   float* m = g.m + tile * V * kLanes;
   if (g.accumulate) {
-    CC_UNROLL for (int i = 0; i < M; ++i) CC_UNROLL for (int v = 0; v < V; ++v)
-      acc[i][v] = add(load(m + (i * V + v) * kLanes), acc[i][v]);
+    CC_UNROLL for (int i = 0; i < M; ++i) CC_UNROLL for (int v = 0; v < V; ++v) acc[i][v] =
+        add(load(m + (i * V + v) * kLanes), acc[i][v]);
   }
   CC_UNROLL for (int i = 0; i < M; ++i) CC_UNROLL for (int v = 0; v < V; ++v)
-    store(m + (i * V + v) * kLanes, acc[i][v]);
+      store(m + (i * V + v) * kLanes, acc[i][v]);
 }
 
 template <int M, int V>
@@ -241,8 +240,7 @@ void transpose_any(const float* from, int64_t pitch, int64_t rows, int64_t colum
       Vec block[kLanes];
       CC_UNROLL for (int i = 0; i < kLanes; ++i) block[i] = i < m ? load_some(source + i * pitch, n) : zero();
       transpose(block);
-      CC_UNROLL for (int j = 0; j < kLanes; ++j)
-        if (j < n) store_some(target + j * to_pitch, block[j], m);
+      CC_UNROLL for (int j = 0; j < kLanes; ++j) if (j < n) store_some(target + j * to_pitch, block[j], m);
     }
 }
 
@@ -254,13 +252,15 @@ constexpr WinogradTransforms transforms() {
 }  // namespace
 
 WinogradKernels winograd_kernels() {
+  WinogradKernels all{input<Six>, transforms<Six>(), transforms<Four>(), 2, {}, transpose_any};
 #if CC_ISA_NUMBER == CC_ISA_avx512
-  return {input<Six>, transforms<Six>(), transforms<Four>(), {panel<14, 1>(), panel<14, 2>(), panel<6, 4>()}, transpose_any};
+  all.panels = 3, all.panel[0] = panel<14, 1>(), all.panel[1] = panel<14, 2>(), all.panel[2] = panel<6, 4>();
 #elif CC_ISA_NUMBER == CC_ISA_neon
-  return {input<Six>, transforms<Six>(), transforms<Four>(), {panel<12, 1>(), panel<12, 2>(), panel<6, 4>()}, transpose_any};
+  all.panels = 3, all.panel[0] = panel<12, 1>(), all.panel[1] = panel<12, 2>(), all.panel[2] = panel<6, 4>();
 #else
-  return {input<Six>, transforms<Six>(), transforms<Four>(), {panel<12, 1>(), panel<6, 2>(), panel<3, 4>()}, transpose_any};
+  all.panel[0] = panel<12, 1>(), all.panel[1] = panel<6, 2>();
 #endif
+  return all;
 }
 
 }  // namespace convcore::CONVCORE_ISA

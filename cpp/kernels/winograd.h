@@ -82,7 +82,8 @@ struct WinogradKernels {
   // v[(i * 6 + j) * step + c] = (B^T d B)[i][j] of channel c.
   void (*input6)(const WinogradPatch& d, int64_t channels, float* v, int64_t step);
   WinogradTransforms f4, f2;  // F(4x4, 3x3), F(2x2, 3x3)
-  WinogradPanel panel[kMaxWinogradPanels];  // narrowest first; nr is a multiple of the vector
+  int panels;                               // how many are in `panel`, narrowest first; nr: a multiple of the vector
+  WinogradPanel panel[kMaxWinogradPanels];
   // to[j * to_pitch + i] = from[i * pitch + j] for i < rows, j < columns
   void (*transpose)(const float* from, int64_t pitch, int64_t rows, int64_t columns, float* to, int64_t to_pitch);
 };

@@ -30,8 +30,8 @@ WinogradShape::WinogradShape(const Conv2dGeometry& g, Pass pass, int m_)
 }
 
 bool winograd_accepts(const Conv2dGeometry& g, Pass) {
-  return g.kernel_h == 3 && g.kernel_w == 3 && g.stride_h == 1 && g.stride_w == 1 &&
-         g.dilation_h == 1 && g.dilation_w == 1 && g.groups == 1 && g.c > 0 && g.o > 0;
+  return g.kernel_h == 3 && g.kernel_w == 3 && g.stride_h == 1 && g.stride_w == 1 && g.dilation_h == 1 &&
+         g.dilation_w == 1 && g.groups == 1 && g.c > 0 && g.o > 0;
 }
 
 bool winograd_pays(const Conv2dGeometry& g, Pass pass) {

@@ -21,8 +21,8 @@ struct WinogradShape {
   int64_t pad_top, pad_left;  // may be negative
   int64_t w_in, w_out;        // floats between input channels and output channels in the weights
   bool turned;
-  int m, alpha;               // 4, 6 or 2, 4
-  int64_t tiles_h, tiles_w;   // per image
+  int m, alpha;              // 4, 6 or 2, 4
+  int64_t tiles_h, tiles_w;  // per image
 
   int64_t points() const { return alpha * alpha; }
   int64_t tiles() const { return n * tiles_h * tiles_w; }

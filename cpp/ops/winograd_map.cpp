@@ -13,9 +13,9 @@
 namespace convcore {
 namespace {
 
-constexpr int64_t kLine = 16;           // floats in a cache line
-constexpr int64_t kPackChannels = 8;    // input channels whose taps lie in L1 while pack() transforms them
-constexpr int64_t kMaxWidth = 64;       // of a panel
+constexpr int64_t kLine = 16;         // floats in a cache line
+constexpr int64_t kPackChannels = 8;  // input channels whose taps lie in L1 while pack() transforms them
+constexpr int64_t kMaxWidth = 64;     // of a panel
 
 // An odd number of lines: the points, written one after the other, then fall into different sets of the caches.
 int64_t spread(int64_t floats) { return (ceil_div(floats, kLine) | 1) * kLine; }
@@ -44,8 +44,7 @@ void WinogradMap::pack_taps(const float* weight, int64_t panel, int64_t first, i
   const int64_t nr = panel_.nr, width = panel_width(panel);
   const float* from = weight + panel * nr * s_.w_out;
   if (width < nr) std::fill_n(taps, (last - first) * 9 * nr, 0.0f);
-  if (s_.w_in == 9)
-    return table().winograd.transpose(from + first * 9, s_.w_out, width, (last - first) * 9, taps, nr);
+  if (s_.w_in == 9) return table().winograd.transpose(from + first * 9, s_.w_out, width, (last - first) * 9, taps, nr);
   for (int64_t c = first; c < last; ++c)
     table().winograd.transpose(from + c * s_.w_in, s_.w_out, width, 9, taps + (c - first) * 9 * nr, nr);
 }
@@ -77,7 +76,8 @@ void WinogradMap::multiply(int64_t tiles, const PointMatrices& v, int64_t channe
   ahead.spread(s_.points());
   for (int64_t p = 0; p < s_.points(); ++p) {
     ahead.step();
-    panel_.multiply({tiles, length, v.data + p * v.step + channel, v.pitch, u + p * u_step, m.data + p * m.step, channel > 0});
+    panel_.multiply(
+        {tiles, length, v.data + p * v.step + channel, v.pitch, u + p * u_step, m.data + p * m.step, channel > 0});
   }
 }
 
@@ -122,7 +122,8 @@ void WinogradMap::pack_u(const float* weight, std::byte* packed) const {
     for (int64_t i = begin; i < end; ++i) {
       const int64_t panel = i / chunks, c = i % chunks * kPackChannels, last = std::min(c + kPackChannels, s_.in_c);
       pack_taps(weight, panel, c, last, room);
-      transforms_.filter(taps(room, last - c), reinterpret_cast<float*>(packed) + panel * s_.points() * step + c * nr, step);
+      transforms_.filter(taps(room, last - c), reinterpret_cast<float*>(packed) + panel * s_.points() * step + c * nr,
+                         step);
     }
   });
 }
@@ -167,13 +168,20 @@ void BlockedWinograd::run(const Tensor& in, const std::byte* packed, const Epilo
   });
 }
 
+// The pixels under its tiles; the rows and columns that they share with other tiles are left to chance.
 Prefetch BlockedWinograd::input_of(int64_t part, const Tensor& in) const {
   if (part >= parts_.count()) return {};
-  const auto pixel = [&](int64_t p) {
-    const int64_t row = parts_.first(p) / s_.tiles_w;
-    return (row / s_.tiles_h * s_.in_h + std::min(row % s_.tiles_h * s_.m, s_.in_h)) * s_.in_w;
-  };
-  return {in.f32() + pixel(part) * in.pitch, s_.in_c, in.pitch, pixel(part + 1) - pixel(part)};
+  const int64_t first = parts_.first(part), tiles = parts_.first(part + 1) - first, col = first % s_.tiles_w;
+  const int64_t row = first / s_.tiles_w, image = row / s_.tiles_h, y = std::min(row % s_.tiles_h * s_.m, s_.in_h);
+  const int64_t x = std::min(col * s_.m, s_.in_w);
+  const int64_t columns = std::min((parts_.whole_rows() ? s_.tiles_w : tiles) * s_.m, s_.in_w - x);
+  const int64_t rows = std::min(ceil_div(tiles, s_.tiles_w) * s_.m, (s_.n - image) * s_.in_h - y);
+  return {in.f32() + ((image * s_.in_h + y) * s_.in_w + x) * in.pitch,
+          s_.in_c,
+          in.pitch,
+          columns,
+          (s_.in_w - columns) * in.pitch,
+          rows * columns};
 }
 
 // ---- Shared ----

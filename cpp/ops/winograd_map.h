@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The two ways through a Winograd convolution. With V the transformed tiles, U the transformed weights and M their
-// products, each a matrix per point (V: tiles x input channels, U: input x output channels, M: tiles x output channels):
-//  * BlockedWinograd, for many tiles: a thread takes a part of the tiles through all steps, V and M stay in its L2 and
+// The ways through a Winograd convolution. With V the transformed tiles, U the transformed weights and M their products,
+// each a matrix per point (V: tiles x input channels, U: input x output channels, M: tiles x output channels):
+//  * BlockedWinograd, for many tiles: a thread takes a part of the tiles through all steps; V and M stay in its L2, and
 //    U, packed, streams by.
-//  * SharedWinograd, for few tiles or large weights: all threads make V of a few parts, then each thread takes a panel of
-//    output channels, and makes its U, piece by piece, from packed taps: a quarter of U's bytes, each read once.
+//  * SharedWinograd, for few tiles or large weights: all threads make V of some parts, then each takes panels of output
+//    channels. U is packed; or made from packed taps, a quarter of its bytes, piece by piece when it is needed.
 #pragma once
 
 #include "base/memory.h"
@@ -19,15 +19,21 @@ struct PointMatrices {
   int64_t step, pitch;
 };
 
-// Fetches the channels of some pixels, a few at each step of a computation that needs little memory.
+// Fetches a rectangle of pixels, some at each step of a computation that leaves memory idle.
 struct Prefetch {
   const float* next = nullptr;
-  int64_t channels = 0, pitch = 0, pixels = 0, stride = 0;
+  int64_t channels = 0, pitch = 0;  // of a pixel
+  int64_t columns = 0, gap = 0;     // pixels in a row; floats from behind it to the next
+  int64_t pixels = 0;               // left
+  int64_t column = 0, stride = 0;
 
   void spread(int64_t steps) { stride = (pixels + steps - 1) / steps; }
   void step() {
-    for (int64_t i = 0; i < stride && pixels > 0; ++i, --pixels, next += pitch)
+    for (int64_t i = 0; i < stride && pixels > 0; ++i, --pixels) {
       for (int64_t c = 0; c < channels; c += 16) __builtin_prefetch(next + c);
+      next += pitch;
+      if (++column == columns) column = 0, next += gap;
+    }
   }
 };
 
@@ -42,7 +48,9 @@ class WinogradMap : public ConvMap {
 
   PointMatrices v_layout(float* data, int64_t tiles) const;
   PointMatrices m_layout(float* data, int64_t tiles) const;  // of one panel
-  size_t bytes(const PointMatrices& layout) const { return align_up(static_cast<size_t>(s_.points() * layout.step) * 4); }
+  size_t bytes(const PointMatrices& layout) const {
+    return align_up(static_cast<size_t>(s_.points() * layout.step) * 4);
+  }
   int64_t panel_width(int64_t panel) const { return std::min<int64_t>(panel_.nr, s_.out_c - panel * panel_.nr); }
 
   // U, packed as [panel][point], u_step() floats each: [input channel][NR].
@@ -82,7 +90,6 @@ class BlockedWinograd final : public WinogradMap {
 
  private:
   Prefetch input_of(int64_t part, const Tensor& in) const;
-
 };
 
 class SharedWinograd final : public WinogradMap {
@@ -99,10 +106,10 @@ class SharedWinograd final : public WinogradMap {
   void run_panel(int64_t panel, int64_t first_part, int64_t last_part, const PointMatrices& v, const float* packed,
                  const Epilogue& epilogue, const Tensor& out, std::byte* scratch) const;
 
-  bool from_taps_;               // U is made from packed taps when it is needed, else packed
-  int64_t block_parts_;          // parts that share a V
-  int64_t block_tiles_ = 0;      // of the largest such block
-  int64_t chunk_, chunk_step_;   // input channels whose U is made at once; floats between its points
+  bool from_taps_;              // U is made from packed taps when it is needed, else packed
+  int64_t block_parts_;         // parts that share a V
+  int64_t block_tiles_ = 0;     // of the largest such block
+  int64_t chunk_, chunk_step_;  // input channels whose U is made at once; floats between its points
 };
 
 }  // namespace convcore

@@ -39,17 +39,22 @@ int64_t WinogradParts::pixel(int64_t part) const {
 
 namespace {
 
-// The model counts cycles of one core that starts two vector multiply-adds a cycle. What memory beyond L2 gives is
-// added, because little of it hides behind the products. Measured on Zen 5 (AVX-512, AVX2).
-constexpr double kProducts = 0.95;         // share of the multiply-add rate that long products reach
-constexpr double kStep = 4;                // cycles that a step of a product takes at least: the latency of an addition
-constexpr double kCall = 12;               // cycles around a product of a few tiles
-constexpr double kInput = 16, kOutput = 24, kFilter = 20, kTaps = 10;  // bytes a cycle: V, M, U made or used; taps packed
+// The model counts cycles of one core that starts two vector multiply-adds a cycle. Beyond L2, memory is counted on
+// top: little of it hides behind the products. Measured on Zen 5 (AVX-512 and AVX2).
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+constexpr double kProducts = 0.95;  // share of the multiply-add rate that long products reach
+constexpr double kStep = 4;         // cycles that a step of a product takes at least: the latency of a multiply-add
+constexpr double kCall = 12;        // cycles around a product of a few tiles
+constexpr double kInput = 16, kOutput = 24, kFilter = 20;  // bytes a cycle of V and U written, M read, by transforms
+constexpr double kTaps = 10;                               // bytes a cycle of packed taps
 constexpr double kReadL3 = 100, kReadMemory = 12, kWriteL3 = 16, kWriteMemory = 5;  // bytes a cycle
-constexpr double kPackShare = 0.5;         // packed weights serve one call in training, many in inference
-constexpr int64_t kSharedPart = 16;        // tiles, whose outputs of a panel stay in L1 for their moments
-constexpr double kDirectPixels = 512;      // a block of the direct algorithm
-constexpr double kUnits = 4, kImbalance = 0.25;  // work should fall into a multiple of so many equal pieces, for threads
+constexpr double kPackShare = 0.5;  // packed weights serve one call in training, many in inference
+// Work should fall into a multiple of kUnits equal pieces, for threads: else it costs up to kImbalance * (kUnits - 1)
+// more.
+constexpr double kUnits = 4, kImbalance = 0.25;
+constexpr int64_t kBlockTiles[] = {16, 32, 64};  // parts of BlockedWinograd
+constexpr int64_t kSharedTiles = 16;             // parts of SharedWinograd: their outputs are in L1 for the moments
+constexpr double kDirectPixels = 512;            // a block of the direct algorithm
 
 // Cycles to read and write so many bytes, of `resident` bytes that are in use in turn.
 double traffic(double read, double written, double resident) {
@@ -73,10 +78,6 @@ class WinogradCost {
     m_ = static_cast<double>(panel.nr) * points * 4;
   }
 
-  // Of a tile.
-  double v_bytes() const { return v_; }
-  double m_bytes() const { return m_; }
-
   double blocked(const WinogradParts& parts) const {
     const double count = static_cast<double>(parts.count()), tiles = static_cast<double>(s_.tiles());
     const double most = static_cast<double>(parts.most()), panels = static_cast<double>(panels_);
@@ -87,21 +88,35 @@ class WinogradCost {
   double shared(int64_t block_tiles, int64_t chunk, bool from_taps) const {
     const double tiles = static_cast<double>(s_.tiles()), block = static_cast<double>(block_tiles);
     const double blocks = std::max(1.0, tiles / block), panels = static_cast<double>(panels_);
-    double run = tiles * transforms() + traffic(tiles * v_ * panels, tiles * v_, block * v_) +
-                 traffic(tiles * m_ * panels, tiles * m_ * panels, block * m_);
-    if (!from_taps) return (run + blocks * (products(block_tiles, s_.in_c) + traffic(u_, 0, u_))) * imbalance(panels_) + kPackShare * pack_u();
-    run += blocks * (products(block_tiles, chunk) * static_cast<double>(ceil_div(s_.in_c, chunk)) + u_ / kFilter + traffic(taps_, 0, taps_));
-    return run * imbalance(panels_) + kPackShare * pack_taps();
+    const double chunks = from_taps ? static_cast<double>(ceil_div(s_.in_c, chunk)) : 1;
+    const double u = from_taps ? u_ / kFilter + traffic(taps_, 0, taps_) : traffic(u_, 0, u_);
+    const double run = tiles * transforms() + traffic(tiles * v_ * panels, tiles * v_, block * v_) +
+                       traffic(tiles * m_ * panels, tiles * m_ * panels, block * m_) +
+                       blocks * (chunks * products(block_tiles, from_taps ? chunk : s_.in_c) + u);
+    return run * imbalance(panels_) + kPackShare * (from_taps ? pack_taps() : pack_u());
+  }
+
+  // SharedWinograd: tiles whose M fills half of L2 and whose V a quarter of L3; channels whose U fills a third of L2.
+  int64_t block_tiles() const {
+    const double most =
+        std::min(0.5 * static_cast<double>(cpu_info().l2) / m_, 0.25 * static_cast<double>(cpu_info().l3) / v_);
+    const int64_t blocks = ceil_div(s_.tiles(), std::max<int64_t>(static_cast<int64_t>(most), 16));
+    return std::max<int64_t>(1, ceil_div(s_.tiles(), std::max<int64_t>(blocks, 1)));
+  }
+  int64_t chunk() const {
+    const auto most = static_cast<int64_t>(static_cast<double>(cpu_info().l2) / 3 / m_);
+    return std::min(s_.in_c, std::max<int64_t>(most / 8 * 8, 8));
   }
 
  private:
   double transforms() const { return v_ / kInput + m_ * static_cast<double>(panels_) / kOutput; }
   // All points and panels of `tiles` tiles.
   double products(int64_t tiles, int64_t length) const {
-    const int64_t calls = ceil_div(tiles, panel_.mr);
+    const int64_t calls = std::max<int64_t>(1, ceil_div(tiles, panel_.mr));
     const double rows = static_cast<double>(tiles) / static_cast<double>(calls), vectors = panel_.nr / lanes_;
     const double step = std::max({rows * vectors / 2 / kProducts, (rows + vectors) / 2, kStep});
-    return static_cast<double>(s_.points() * panels_ * calls) * (static_cast<double>(length) * step + kCall + rows * vectors);
+    return static_cast<double>(s_.points() * panels_ * calls) *
+           (static_cast<double>(length) * step + kCall + rows * vectors);
   }
   double pack_taps() const { return taps_ / kTaps + traffic(taps_, taps_, 2 * taps_); }
   double pack_u() const { return taps_ / kTaps + u_ / kFilter + traffic(taps_, u_, taps_ + u_); }
@@ -116,26 +131,22 @@ class WinogradCost {
 }  // namespace
 
 WinogradPlan plan_winograd(const Conv2dGeometry& g, Pass pass) {
-  WinogradPlan best{WinogradShape(g, pass, 4), {}, WinogradWay::blocked, 1, 1, 1, std::numeric_limits<double>::infinity()};
+  WinogradPlan best{WinogradShape(g, pass, 4), {}, WinogradWay::blocked, 1, 1, 1, kInfinity};
   const auto consider = [&](const WinogradPlan& plan) {
     if (plan.cycles < best.cycles) best = plan;
   };
   for (int m : {4, 2}) {
     const WinogradShape s(g, pass, m);
-    for (const WinogradPanel& panel : table().winograd.panel) {
-      if (panel.nr >= 2 * s.out_c && panel.nr > table().tile.lanes) continue;
+    for (int i = 0; i < table().winograd.panels; ++i) {
+      const WinogradPanel& panel = table().winograd.panel[i];
+      if (i > 0 && panel.nr >= 2 * s.out_c) continue;  // mostly padding
       const WinogradCost cost(s, panel);
-      for (int64_t wanted : {16, 32, 64}) {
-        const WinogradParts parts(s, wanted);
-        consider({s, panel, WinogradWay::blocked, wanted, 1, 1, cost.blocked(parts)});
-      }
-      const double l2 = static_cast<double>(cpu_info().l2), l3 = static_cast<double>(cpu_info().l3);
-      const auto limit = static_cast<int64_t>(std::min(0.5 * l2 / cost.m_bytes(), 0.25 * l3 / cost.v_bytes()));
-      const int64_t blocks = ceil_div(s.tiles(), std::max<int64_t>(limit, 16));
-      const int64_t block = std::max<int64_t>(1, ceil_div(s.tiles(), std::max<int64_t>(blocks, 1)));
-      const int64_t chunk = std::clamp<int64_t>(static_cast<int64_t>(0.33 * l2 / cost.m_bytes()) / 8 * 8, 8, s.in_c);
-      consider({s, panel, WinogradWay::shared, kSharedPart, block, chunk, cost.shared(block, chunk, false)});
-      consider({s, panel, WinogradWay::shared_taps, kSharedPart, block, chunk, cost.shared(block, chunk, true)});
+      for (int64_t wanted : kBlockTiles)
+        consider({s, panel, WinogradWay::blocked, wanted, 0, 0, cost.blocked(WinogradParts(s, wanted))});
+      const int64_t block = cost.block_tiles(), chunk = cost.chunk();
+      for (bool taps : {false, true})
+        consider({s, panel, taps ? WinogradWay::shared_taps : WinogradWay::shared, kSharedTiles, block, chunk,
+                  cost.shared(block, chunk, taps)});
     }
   }
   return best;
@@ -144,7 +155,8 @@ WinogradPlan plan_winograd(const Conv2dGeometry& g, Pass pass) {
 double direct_cycles(const Conv2dGeometry& g, Pass pass) {
   const WinogradShape s(g, pass, 4);
   const TileShape& tile = choose_tile(s.out_c, 9 * s.in_c);
-  const double columns = static_cast<double>(ceil_div(s.out_c, tile.nr) * tile.nr), pixels = static_cast<double>(s.n * s.out_h * s.out_w);
+  const double columns = static_cast<double>(ceil_div(s.out_c, tile.nr) * tile.nr);
+  const double pixels = static_cast<double>(s.n * s.out_h * s.out_w);
   const double depth = static_cast<double>(9 * s.in_c), weights = depth * columns * 4;
   const double blocks = std::ceil(pixels / kDirectPixels);
   return pixels * depth * columns / (2 * table().tile.lanes) / tile.efficiency + traffic(blocks * weights, 0, weights) +

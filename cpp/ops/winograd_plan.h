@@ -30,9 +30,9 @@ class WinogradParts {
 };
 
 enum class WinogradWay {
-  blocked,        // BlockedWinograd
-  shared,         // SharedWinograd with transformed weights
-  shared_taps,    // SharedWinograd that transforms weights on its way
+  blocked,      // BlockedWinograd
+  shared,       // SharedWinograd with transformed weights
+  shared_taps,  // SharedWinograd that transforms weights on its way
 };
 
 struct WinogradPlan {

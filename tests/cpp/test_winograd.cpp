@@ -28,14 +28,24 @@ struct Algorithm {
 
 const double kA = std::sqrt(0.5), kB = std::sqrt(2.0);
 const std::vector<Algorithm> kAlgorithms{
-    {6, 4,
-     {{1, 0, -2.5, 0, 1, 0}, {0, 2 * kA, -2, -kA, 1, 0}, {0, -2 * kA, -2, kA, 1, 0},
-      {0, kB / 2, -0.5, -kB, 1, 0}, {0, -kB / 2, -0.5, kB, 1, 0}, {0, 1, 0, -2.5, 0, 1}},
-     {{1, 0, 0}, {-2. / 3, 2. / 3 * kA, -1. / 3}, {-2. / 3, -2. / 3 * kA, -1. / 3},
-      {1. / 6, -kB / 6, 1. / 3}, {1. / 6, kB / 6, 1. / 3}, {0, 0, 1}},
+    {6,
+     4,
+     {{1, 0, -2.5, 0, 1, 0},
+      {0, 2 * kA, -2, -kA, 1, 0},
+      {0, -2 * kA, -2, kA, 1, 0},
+      {0, kB / 2, -0.5, -kB, 1, 0},
+      {0, -kB / 2, -0.5, kB, 1, 0},
+      {0, 1, 0, -2.5, 0, 1}},
+     {{1, 0, 0},
+      {-2. / 3, 2. / 3 * kA, -1. / 3},
+      {-2. / 3, -2. / 3 * kA, -1. / 3},
+      {1. / 6, -kB / 6, 1. / 3},
+      {1. / 6, kB / 6, 1. / 3},
+      {0, 0, 1}},
      {{1, 1, 1, 1, 1, 0}, {0, -kA, kA, -kB, kB, 0}, {0, 0.5, 0.5, 2, 2, 0}, {0, -kA / 2, kA / 2, -2 * kB, 2 * kB, 1}},
      &WinogradKernels::f4},
-    {4, 2,
+    {4,
+     2,
      {{1, 0, -1, 0}, {0, 1, 1, 0}, {0, -1, 1, 0}, {0, -1, 0, 1}},
      {{1, 0, 0}, {0.5, 0.5, 0.5}, {0.5, -0.5, 0.5}, {0, 0, 1}},
      {{1, 1, 1, 0}, {0, 1, -1, 1}},
@@ -87,7 +97,8 @@ int check_input(const Algorithm& a, const WinogradTransforms& f, Range rows, Ran
   const int n = a.alpha;
   const int64_t pitch = channels + 3, row = n * pitch + 1, step = channels + 2, points = n * n;
   const bool any = rows.begin < rows.end && columns.begin < columns.end;
-  const int64_t first = rows.begin * row + columns.begin * pitch, last = (rows.end - 1) * row + (columns.end - 1) * pitch;
+  const int64_t first = rows.begin * row + columns.begin * pitch,
+                last = (rows.end - 1) * row + (columns.end - 1) * pitch;
   Guarded<float> x(any ? static_cast<size_t>(last + channels - first) : 0);
   Guarded<float> v(static_cast<size_t>((points - 1) * step + channels));
   fill(x, random), clear(v);
@@ -128,7 +139,8 @@ TEST_CASE("filter transforms equal G g G^T, also of turned kernels") {
     for (bool turned : {false, true}) {
       CAPTURE(turned);
       clear(u);
-      f.filter({g.data() + (turned ? 8 * width : 0), 9 * width, turned ? -width : width, channels, width}, u.data(), step);
+      f.filter({g.data() + (turned ? 8 * width : 0), 9 * width, turned ? -width : width, channels, width}, u.data(),
+               step);
       int wrong = 0;
       for (int64_t i = 0; i < channels * width; ++i) {
         std::vector<double> taps(9);
