@@ -119,6 +119,9 @@ def _conv_cases() -> list[Case]:
         conv((1, 48, 30, 31), 48, 3, stride=2, padding=1, groups=48),
         conv((2, 64, 17, 17), 64, 3, padding=1, groups=4),
         conv((16, 6, 14, 14), 16, 5),
+        # backward-weight in several chunks of tiles, and blocks of either channels
+        conv((3, 66, 28, 27), 5, 3, padding=1, bias=False),
+        conv((3, 5, 29, 30), 70, 3, padding=(1, 0, 2, 1)),
     ]
 
 

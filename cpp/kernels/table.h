@@ -15,6 +15,7 @@
 #include "kernels/run_tile.h"
 #include "kernels/tile.h"
 #include "kernels/winograd.h"
+#include "kernels/winograd_weight.h"
 
 namespace convcore {
 
@@ -24,6 +25,7 @@ struct KernelTable {
   RunKernels run;                  // gather tiles of neighbouring pixels
   PackKernels pack;                // weights and operands for the tiles
   WinogradKernels winograd;        // transforms of tiles, filters and outputs
+  WinogradWeightKernels winograd_weight;// and of what backward-weight needs
   RowProductKernels row_product;   // backward-weight of few channels
   GroupedKernels grouped;          // convolution in narrow groups
   PoolKernels pool;

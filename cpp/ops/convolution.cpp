@@ -17,6 +17,7 @@
 #include "ops/row_weight.h"
 #include "ops/wide_weight.h"
 #include "ops/winograd.h"
+#include "ops/winograd_weight.h"
 
 namespace convcore {
 namespace {
@@ -62,7 +63,7 @@ int64_t for_chunks(int64_t pixels, int64_t channels, Body&& body) {
 
 const std::vector<ConvAlgorithm>& conv_algorithms() {
   static const std::vector<ConvAlgorithm> all{
-      {"winograd", winograd_accepts, winograd_pays, winograd_map, direct_reduce},
+      {"winograd", winograd_accepts, winograd_pays, winograd_map, winograd_reduce},
       {"grouped", grouped_accepts, grouped_pays, grouped_map, grouped_reduce},
       {"direct", DirectConvolution::accepts, always, direct_map, direct_reduce},
       {"im2col", always, always, im2col_map, im2col_reduce},

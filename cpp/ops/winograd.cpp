@@ -6,6 +6,7 @@
 #include "ops/tiles.h"
 #include "ops/winograd_map.h"
 #include "ops/winograd_plan.h"
+#include "ops/winograd_weight.h"
 
 namespace convcore {
 namespace {
@@ -34,7 +35,8 @@ bool winograd_accepts(const Conv2dGeometry& g, Pass) {
 }
 
 bool winograd_pays(const Conv2dGeometry& g, Pass pass) {
-  if (pass == Pass::backward_weight || std::min(g.c, g.o) < kLeastChannels) return false;
+  if (pass == Pass::backward_weight) return winograd_weight_pays(g);
+  if (std::min(g.c, g.o) < kLeastChannels) return false;
   return plan_winograd(g, pass).cycles < direct_cycles(g, pass);
 }
 
