@@ -13,15 +13,16 @@ namespace convcore {
 #define CC_DECLARE_ISA(isa)                     \
   namespace isa {                               \
   TileKernels tile_kernels();                   \
+  DepthwiseKernels depthwise_kernels();         \
   PoolKernels pool_kernels();                   \
   ElementwiseKernels elementwise_kernels();     \
   NormKernels norm_kernels();                   \
   OptimizerKernels optimizer_kernels();         \
   }
-#define CC_TABLE(isa)                                                                                  \
-  KernelTable {                                                                                        \
-    Isa::isa, isa::tile_kernels(), isa::pool_kernels(), isa::elementwise_kernels(), isa::norm_kernels(), \
-        isa::optimizer_kernels()                                                                       \
+#define CC_TABLE(isa)                                                             \
+  KernelTable {                                                                   \
+    Isa::isa, isa::tile_kernels(), isa::depthwise_kernels(), isa::pool_kernels(), \
+        isa::elementwise_kernels(), isa::norm_kernels(), isa::optimizer_kernels() \
   }
 
 CC_DECLARE_ISA(portable)

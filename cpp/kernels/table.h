@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/cpu.h"
+#include "kernels/depthwise.h"
 #include "kernels/elementwise.h"
 #include "kernels/norm.h"
 #include "kernels/optimizer.h"
@@ -16,6 +17,7 @@ namespace convcore {
 struct KernelTable {
   Isa isa;
   TileKernels tile;                // convolution and matrix product
+  DepthwiseKernels depthwise;
   PoolKernels pool;
   ElementwiseKernels elementwise;  // activations, softmax, add, multiply, copies
   NormKernels norm;                // batch norm, local response norm

@@ -6,6 +6,7 @@
 #include "base/memory.h"
 #include "base/parallel.h"
 #include "kernels/table.h"
+#include "ops/depthwise.h"
 #include "ops/direct.h"
 #include "ops/direct_scatter.h"
 #include "ops/direct_weight.h"
@@ -32,6 +33,7 @@ std::unique_ptr<ConvReduce> direct_reduce(const Conv2dGeometry& g) { return std:
 
 const std::vector<ConvAlgorithm>& conv_algorithms() {
   static const std::vector<ConvAlgorithm> all{
+      {"depthwise", is_depthwise, always, depthwise_map, depthwise_reduce},
       {"direct", DirectConvolution::accepts, always, direct_map, direct_reduce},
       {"im2col", always, always, im2col_map, im2col_reduce},
   };

@@ -14,6 +14,7 @@
 //   Vec if_gt(a, b, x, y): x where a > b, else y (NaN: y)             if_ge, if_eq alike
 //   Vec load_u8(const uint8_t*): kLanes bytes as floats            store_u8(uint8_t*, v): integral v in [0, 255]
 //   Vec pow2i(v): 2^v for integral v in [-126, 127]                   float sum(v), float hmax(v)
+//   pin(v): v, held in a register (else a compiler may load it from memory again for each of its uses)
 #pragma once
 
 #define CC_INLINE static inline __attribute__((always_inline, unused))

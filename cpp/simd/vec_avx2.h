@@ -61,6 +61,10 @@ CC_INLINE void store_u8(unsigned char* p, Vec v) {
   const __m128i words = _mm_packus_epi32(_mm256_castsi256_si128(i), _mm256_extracti128_si256(i, 1));
   _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packus_epi16(words, words));
 }
+CC_INLINE Vec pin(Vec v) {
+  __asm__("" : "+x"(v));
+  return v;
+}
 CC_INLINE float sum(Vec v) {
   __m128 s = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
   s = _mm_add_ps(s, _mm_movehl_ps(s, s));

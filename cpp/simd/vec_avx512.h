@@ -53,6 +53,10 @@ CC_INLINE Vec load_u8(const unsigned char* p) {
 CC_INLINE void store_u8(unsigned char* p, Vec v) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(v)));
 }
+CC_INLINE Vec pin(Vec v) {
+  __asm__("" : "+v"(v));
+  return v;
+}
 // Halves are added in a fixed order, so the sum is the same bits on every run.
 CC_INLINE float sum(Vec v) { return _mm512_reduce_add_ps(v); }
 CC_INLINE float hmax(Vec v) { return _mm512_reduce_max_ps(v); }

@@ -54,6 +54,10 @@ CC_INLINE void store_u8(unsigned char* p, Vec v) {
   const unsigned int four = vget_lane_u32(vreinterpret_u32_u8(vmovn_u16(vcombine_u16(words, words))), 0);
   __builtin_memcpy(p, &four, sizeof four);
 }
+CC_INLINE Vec pin(Vec v) {
+  __asm__("" : "+w"(v));
+  return v;
+}
 CC_INLINE float sum(Vec v) { return vaddvq_f32(v); }
 CC_INLINE float hmax(Vec v) { return vmaxvq_f32(v); }
 

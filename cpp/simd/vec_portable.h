@@ -53,6 +53,7 @@ CC_INLINE Vec load_u8(const unsigned char* p) { return Vec{float(p[0]), float(p[
 CC_INLINE void store_u8(unsigned char* p, Vec v) {
   for (int i = 0; i < kLanes; ++i) p[i] = static_cast<unsigned char>(v[i]);
 }
+CC_INLINE Vec pin(Vec v) { return v; }
 CC_INLINE float sum(Vec v) { return (v[0] + v[2]) + (v[1] + v[3]); }
 CC_INLINE float hmax(Vec v) {
   const float a = v[0] > v[2] ? v[0] : v[2], b = v[1] > v[3] ? v[1] : v[3];
