@@ -18,17 +18,19 @@ namespace convcore {
   WinogradKernels winograd_kernels();               \
   WinogradWeightKernels winograd_weight_kernels();  \
   RowProductKernels row_product_kernels();          \
+  DepthwiseKernels depthwise_kernels();             \
   GroupedKernels grouped_kernels();                 \
   PoolKernels pool_kernels();                       \
   ElementwiseKernels elementwise_kernels();         \
   NormKernels norm_kernels();                       \
   OptimizerKernels optimizer_kernels();             \
   }
-#define CC_TABLE(isa)                                                                                  \
-  KernelTable {                                                                                        \
-    Isa::isa, isa::tile_kernels(), isa::run_kernels(), isa::pack_kernels(), isa::winograd_kernels(),   \
-        isa::winograd_weight_kernels(), isa::row_product_kernels(), isa::grouped_kernels(),            \
-        isa::pool_kernels(), isa::elementwise_kernels(), isa::norm_kernels(), isa::optimizer_kernels() \
+#define CC_TABLE(isa)                                                                                 \
+  KernelTable {                                                                                       \
+    Isa::isa, isa::tile_kernels(), isa::run_kernels(), isa::pack_kernels(), isa::winograd_kernels(),  \
+        isa::winograd_weight_kernels(), isa::row_product_kernels(), isa::depthwise_kernels(),         \
+        isa::grouped_kernels(), isa::pool_kernels(), isa::elementwise_kernels(), isa::norm_kernels(), \
+        isa::optimizer_kernels()                                                                      \
   }
 
 CC_DECLARE_ISA(portable)

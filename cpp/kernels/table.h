@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/cpu.h"
+#include "kernels/depthwise.h"
 #include "kernels/elementwise.h"
 #include "kernels/grouped.h"
 #include "kernels/norm.h"
@@ -21,16 +22,17 @@ namespace convcore {
 
 struct KernelTable {
   Isa isa;
-  TileKernels tile;                // convolution and matrix product
-  RunKernels run;                  // gather tiles of neighbouring pixels
-  PackKernels pack;                // weights and operands for the tiles
-  WinogradKernels winograd;        // transforms of tiles, filters and outputs
-  WinogradWeightKernels winograd_weight;// and of what backward-weight needs
-  RowProductKernels row_product;   // backward-weight of few channels
-  GroupedKernels grouped;          // convolution in narrow groups
+  TileKernels tile;                       // convolution and matrix product
+  RunKernels run;                         // gather tiles of neighbouring pixels
+  PackKernels pack;                       // weights and operands for the tiles
+  WinogradKernels winograd;               // transforms of tiles, filters and outputs
+  WinogradWeightKernels winograd_weight;  // and of what backward-weight needs
+  RowProductKernels row_product;          // backward-weight of few channels
+  DepthwiseKernels depthwise;             // one channel per group
+  GroupedKernels grouped;                 // convolution in narrow groups
   PoolKernels pool;
-  ElementwiseKernels elementwise;  // activations, softmax, add, multiply, copies
-  NormKernels norm;                // batch norm, local response norm
+  ElementwiseKernels elementwise;         // activations, softmax, add, multiply, copies
+  NormKernels norm;                       // batch norm, local response norm
   OptimizerKernels optimizer;
 };
 

@@ -8,6 +8,7 @@
 #include "base/parallel.h"
 #include "kernels/table.h"
 #include "ops/blocks.h"
+#include "ops/depthwise.h"
 #include "ops/direct.h"
 #include "ops/direct_scatter.h"
 #include "ops/direct_weight.h"
@@ -64,6 +65,7 @@ int64_t for_chunks(int64_t pixels, int64_t channels, Body&& body) {
 const std::vector<ConvAlgorithm>& conv_algorithms() {
   static const std::vector<ConvAlgorithm> all{
       {"winograd", winograd_accepts, winograd_pays, winograd_map, winograd_reduce},
+      {"depthwise", is_depthwise, always, depthwise_map, depthwise_reduce},
       {"grouped", grouped_accepts, grouped_pays, grouped_map, grouped_reduce},
       {"direct", DirectConvolution::accepts, always, direct_map, direct_reduce},
       {"im2col", always, always, im2col_map, im2col_reduce},

@@ -19,6 +19,7 @@
 //   VecBits: kLanes words of 32 bits    multiply_wide(VecBits a, VecBits b, VecBits* low, VecBits* high): a * b, 64 bits
 //   Vec pow2i(v): 2^v for integral v in [-126, 127]                   float sum(v), float hmax(v)
 //   transpose(Vec (&r)[kLanes]): lane j of r[i] and lane i of r[j] change places
+//   pin(v): v, held in a register (else a compiler may load it from memory again for each of its uses)
 #pragma once
 
 #define CC_INLINE static inline __attribute__((always_inline, unused))

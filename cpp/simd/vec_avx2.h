@@ -76,6 +76,10 @@ CC_INLINE void multiply_wide(VecBits a, VecBits b, VecBits* low, VecBits* high) 
   *low = (VecBits)_mm256_blend_epi32(even, _mm256_slli_epi64(odd, 32), 0xaa);
   *high = (VecBits)_mm256_blend_epi32(_mm256_srli_epi64(even, 32), odd, 0xaa);
 }
+CC_INLINE Vec pin(Vec v) {
+  __asm__("" : "+x"(v));
+  return v;
+}
 CC_INLINE float sum(Vec v) {
   __m128 s = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
   s = _mm_add_ps(s, _mm_movehl_ps(s, s));

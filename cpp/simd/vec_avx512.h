@@ -65,6 +65,10 @@ CC_INLINE void multiply_wide(VecBits a, VecBits b, VecBits* low, VecBits* high) 
   *low = (VecBits)_mm512_mask_shuffle_epi32(even, 0xaaaa, odd, _MM_PERM_CCAA);
   *high = (VecBits)_mm512_mask_shuffle_epi32(odd, 0x5555, even, _MM_PERM_DDBB);
 }
+CC_INLINE Vec pin(Vec v) {
+  __asm__("" : "+v"(v));
+  return v;
+}
 // Halves are added in a fixed order, so the sum is the same bits on every run.
 CC_INLINE float sum(Vec v) { return _mm512_reduce_add_ps(v); }
 CC_INLINE float hmax(Vec v) { return _mm512_reduce_max_ps(v); }

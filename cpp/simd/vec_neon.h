@@ -72,6 +72,10 @@ CC_INLINE void multiply_wide(VecBits a, VecBits b, VecBits* low, VecBits* high) 
   *low = (VecBits)vuzp1q_u32(first, second);
   *high = (VecBits)vuzp2q_u32(first, second);
 }
+CC_INLINE Vec pin(Vec v) {
+  __asm__("" : "+w"(v));
+  return v;
+}
 CC_INLINE float sum(Vec v) { return vaddvq_f32(v); }
 CC_INLINE float hmax(Vec v) { return vmaxvq_f32(v); }
 CC_INLINE void transpose(Vec (&r)[kLanes]) {

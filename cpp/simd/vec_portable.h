@@ -74,6 +74,7 @@ CC_INLINE void multiply_wide(VecBits a, VecBits b, VecBits* low, VecBits* high) 
     (*high)[i] = static_cast<unsigned>(product >> 32);
   }
 }
+CC_INLINE Vec pin(Vec v) { return v; }
 CC_INLINE float sum(Vec v) { return (v[0] + v[2]) + (v[1] + v[3]); }
 CC_INLINE float hmax(Vec v) {
   const float a = v[0] > v[2] ? v[0] : v[2], b = v[1] > v[3] ? v[1] : v[3];
