@@ -195,18 +195,27 @@ void sums(const GroupedSums& g, const GroupedLanes& l, float* sums) {
   sum_source<1>(g, l, sums);
 }
 
+void copy(int64_t pixels, int64_t channels, const float* from, int64_t from_pitch, float* to, int64_t to_pitch) {
+  const int64_t whole = channels / kLanes * kLanes;
+  const int rest = static_cast<int>(channels - whole);
+  for (; pixels > 0; --pixels, from += from_pitch, to += to_pitch) {
+    for (int64_t c = 0; c < whole; c += kLanes) store(to + c, load(from + c));
+    if (rest) store_n(to + whole, load_n(from + whole, rest), rest);
+  }
+}
+
 }  // namespace
 
 // Accumulators, the weights of three taps, an index and a permuted input must fit the registers.
 GroupedKernels grouped_kernels() {
 #if CC_ISA_NUMBER == CC_ISA_avx512
-  return {kLanes, 14, {{0.6f, 0.6f, 0.6f, 0.37f}, {0.9f, 0.8f, 0.8f, 0.58f}}, tile_source<14>, sums};
+  return {kLanes, 14, {{0.6f, 0.6f, 0.6f, 0.37f}, {0.9f, 0.8f, 0.8f, 0.58f}}, tile_source<14>, copy, sums};
 #elif CC_ISA_NUMBER == CC_ISA_avx2
-  return {kLanes, 8, {{0.6f, 0.6f, 0.6f, 0.3f}, {0.9f, 0.8f, 0.8f, 0.5f}}, tile_source<8>, sums};
+  return {kLanes, 8, {{0.6f, 0.6f, 0.6f, 0.3f}, {0.9f, 0.8f, 0.8f, 0.5f}}, tile_source<8>, copy, sums};
 #elif CC_ISA_NUMBER == CC_ISA_neon
-  return {kLanes, 14, {{0.6f, 0.6f, 0.6f, 0.37f}, {0.9f, 0.8f, 0.8f, 0.58f}}, tile_source<14>, sums};
+  return {kLanes, 14, {{0.6f, 0.6f, 0.6f, 0.37f}, {0.9f, 0.8f, 0.8f, 0.58f}}, tile_source<14>, copy, sums};
 #else
-  return {kLanes, 8, {{0.6f, 0.2f, 0.2f, 0.1f}, {0.8f, 0.3f, 0.3f, 0.15f}}, tile_source<8>, sums};
+  return {kLanes, 8, {{0.6f, 0.2f, 0.2f, 0.1f}, {0.8f, 0.3f, 0.3f, 0.15f}}, tile_source<8>, copy, sums};
 #endif
 }
 

@@ -62,6 +62,8 @@ struct GroupedKernels {
   int pixels;              // most in a tile
   float efficiency[2][4];  // share of the FMA peak with one tap or three in a segment, by source; see TileShape
   void (*tile)(const GroupedTile& tile, const GroupedLanes& lanes, const float* w);
+  // to[p][c] = from[p][c] for p < pixels, c < channels
+  void (*copy)(int64_t pixels, int64_t channels, const float* from, int64_t from_pitch, float* to, int64_t to_pitch);
   void (*sums)(const GroupedSums& args, const GroupedLanes& lanes, float* sums);
 };
 

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <utility>
 
+#include "base/cpu.h"
 #include "base/memory.h"
 #include "base/parallel.h"
 #include "kernels/table.h"
@@ -14,11 +15,14 @@
 namespace convcore {
 namespace {
 
+constexpr int64_t kTileStart = 5;              // pixels whose time a tile takes besides its own
 constexpr int64_t kMaxTaps = 1024;             // lists of pixels stay small
-constexpr int64_t kSplitFloats = 8192;         // the weights of a share of the vectors stay in L1
-constexpr int64_t kSplitVectors = 4;           // ... but a pixel is read in runs of cache lines
+constexpr int64_t kFewVectors = 4, kManyVectors = 64;  // of a share: pixels are read in long runs, of whole lines at least
+constexpr int64_t kManyTasks = 16;             // enough to share among threads
 constexpr int64_t kBlockFlops = 1 << 19;       // a task's work is worth its start
 constexpr int64_t kBlockPixels = 128;          // statistics are much smaller than what they are of
+constexpr int64_t kBlockRows = 4;              // in heights of the kernel less one, which neighbours read twice
+constexpr int64_t kRingTaps = 4;               // rows are read by so many taps that copying them pays
 
 GroupedShape in_out(const Conv2dGeometry& g, Pass pass) {
   if (pass == Pass::backward_input) return {g.groups, g.o_per_group(), g.c_per_group()};
@@ -43,33 +47,42 @@ bool grouped_accepts(const Conv2dGeometry& g, Pass /*pass*/) {
          parts <= std::max<int64_t>(64, 4 * g.taps());
 }
 
-// Against the dense tiles of ops/direct.h, which leave lanes empty.
+// Against the dense tiles of ops/direct.h, which leave lanes empty, but also make whole tiles of narrow rows.
 bool grouped_pays(const Conv2dGeometry& g, Pass pass) {
   const GroupedShape s = in_out(g, pass);
+  const int64_t most = table().grouped.pixels, row = pass == Pass::backward_input ? ceil_div(g.w, g.stride_w) : g.out_w;
+  const int64_t pixels = g.is_pointwise() ? most : ceil_div(row, std::max<int64_t>(ceil_div(row, most), 1));
+  const double fill = static_cast<double>(pixels * (most + kTileStart)) / static_cast<double>(most * (pixels + kTileStart));
   const bool sliding = g.kernel_w > g.stride_w && g.dilation_w == 1 && (g.stride_w == 1 || pass == Pass::backward_input);
   const TileShape& tile = choose_tile(s.out_c, 1);
   const double used = static_cast<double>(s.out_c) / static_cast<double>(ceil_div(s.out_c, tile.nr) * tile.nr);
-  return GroupedChannels::efficiency(s, sliding) >= used * tile.efficiency;
+  return fill * GroupedChannels::efficiency(s, sliding) >= used * tile.efficiency;
 }
 
 GroupedConvolution::GroupedConvolution(const Conv2dGeometry& g, Pass pass)
     : s_(shape_of(g, pass)), channels_({s_.groups, s_.in_c, s_.out_c}, false), slots_(num_threads()) {
   const int64_t vectors = static_cast<int64_t>(channels_.vectors().size());
-  int64_t most_chunks = 0, most_floats = 0;
+  int64_t most_chunks = 0, blocks = 0;
   for (const SubConvolution& sub : s_.parts) {
     Part part = plan_part(sub);
     part.weights = weight_floats_;
     weight_floats_ += vectors * part.vector_floats;
-    most_floats = std::max(most_floats, part.vector_floats);
+    blocks += part.blocks;
     most_chunks = std::max<int64_t>(most_chunks, part.chunks.size());
     parts_.push_back(std::move(part));
   }
-  const int64_t share = std::max(kSplitVectors, kSplitFloats / std::max<int64_t>(most_floats, 1));
-  splits_ = ceil_div(vectors, share);
+  splits_ = std::clamp(ceil_div(kManyTasks, std::max<int64_t>(blocks, 1)), ceil_div(vectors, kManyVectors),
+                       ceil_div(vectors, kFewVectors));
   for (Part& part : parts_) part.last_task = tasks_ += part.blocks * splits_;
   slots_ = std::clamp<int64_t>(tasks_, 1, slots_);
   segments_bytes_ = align_up(most_chunks * sizeof(GroupedSegment));
   pixels_bytes_ = align_up(most_chunks * (table().grouped.pixels + kGroupedTaps - 1) * sizeof(float*));
+  rows_.pixels = s_.in_w;
+  int64_t height = 0;
+  for (const SubConvolution& sub : s_.parts)
+    if (!sub.taps.empty()) height = std::max(height, sub.taps.back().dh - sub.taps.front().dh + 1);
+  rows_.pitch = channels_.most_inputs(splits_);
+  if (g.taps() >= kRingTaps && height * rows_.pixels * rows_.pitch * 4 <= cpu_info().l2 / 2) rows_.rows = height;
 }
 
 GroupedConvolution::Part GroupedConvolution::plan_part(const SubConvolution& sub) const {
@@ -91,12 +104,18 @@ GroupedConvolution::Part GroupedConvolution::plan_part(const SubConvolution& sub
   const int64_t tile_flops = 2 * tile_pixels * s_.groups * s_.out_c * s_.in_c * taps;
   p.block_tiles = std::max(ceil_div(kBlockPixels, std::max<int64_t>(tile_pixels, 1)),
                            ceil_div(kBlockFlops, std::max<int64_t>(tile_flops, 1)));
+  if (taps > 0) {
+    const int64_t height = (sub.taps.back().dh - sub.taps.front().dh) / s_.in_step_h;
+    p.block_tiles = std::max(p.block_tiles, std::min(kBlockRows * height, sub.rows) * p.row_tiles);
+  }
   p.blocks = ceil_div(p.tiles, p.block_tiles);
   return p;
 }
 
 size_t GroupedConvolution::packed_bytes() const { return (weight_floats_ + s_.groups * s_.in_c) * 4; }
-size_t GroupedConvolution::workspace_bytes() const { return slots_ * (segments_bytes_ + pixels_bytes_); }
+size_t GroupedConvolution::workspace_bytes() const {
+  return slots_ * (segments_bytes_ + pixels_bytes_ + rows_.bytes());
+}
 
 // packed: [part][vector][chunk][input channel][tap][lanes], then a pixel of zeros.
 void GroupedConvolution::pack(const float* weight, std::byte* packed) const {
@@ -142,9 +161,10 @@ void GroupedConvolution::run(const Tensor& in, const std::byte* packed, const Ep
   std::atomic<int64_t> next{0};
   parallel_for(slots_, 1, cost, [&](int64_t begin, int64_t end) {
     for (int64_t slot = begin; slot < end; ++slot) {
-      std::byte* own = workspace + slot * (segments_bytes_ + pixels_bytes_);
+      std::byte* own = workspace + slot * (segments_bytes_ + pixels_bytes_ + rows_.bytes());
       const Scratch scratch{reinterpret_cast<GroupedSegment*>(own),
-                            reinterpret_cast<const float**>(own + segments_bytes_)};
+                            reinterpret_cast<const float**>(own + segments_bytes_),
+                            own + segments_bytes_ + pixels_bytes_};
       for (int64_t t; (t = next.fetch_add(1, std::memory_order_relaxed)) < tasks_;)
         run_task(t, in, reinterpret_cast<const float*>(packed), epilogue, out, scratch);
     }
@@ -168,17 +188,18 @@ int64_t GroupedConvolution::statistic_pixels(int64_t part) const {
 
 // The segments of a tile that meet the image, with their lists of pixels.
 int64_t GroupedConvolution::list_pixels(int64_t part, int64_t n, int64_t row, int64_t col, int64_t count,
-                                        const Tensor& in, const float* zeros, const Scratch& scratch) const {
+                                        const RowRing& in, const float* zeros, const Scratch& scratch) const {
   GroupedSegment* segment = scratch.segments;
   const float** list = scratch.pixels;
   for (const Chunk& chunk : parts_[part].chunks) {
     const int64_t in_row = row * s_.in_step_h + chunk.dh;
     if (in_row < 0 || in_row >= s_.in_h) continue;
     *segment++ = {list, chunk.weights, chunk.taps};
-    const float* pixels = in.f32() + (n * s_.in_h + in_row) * s_.in_w * in.pitch;
+    const float* pixels = in.row(n * s_.in_h + in_row);
+    const int64_t pitch = in.step();
     int64_t in_col = col * s_.in_step_w + chunk.dw;
     for (int64_t j = 0; j < count + chunk.taps - 1; ++j, in_col += s_.in_step_w)
-      *list++ = in_col >= 0 && in_col < s_.in_w ? pixels + in_col * in.pitch : zeros;
+      *list++ = in_col >= 0 && in_col < s_.in_w ? pixels + in_col * pitch : zeros;
   }
   return segment - scratch.segments;
 }
@@ -198,11 +219,15 @@ void GroupedConvolution::run_task(int64_t number, const Tensor& in, const float*
                    .y_step = s_.out_step_w * out.pitch, .residual = nullptr,
                    .residual_step = s_.out_step_w * epilogue.residual_pitch, .bias = epilogue.bias,
                    .lower = epilogue.lower, .upper = epilogue.upper};
+  RowRing rows = rows_;
+  const GroupedChannels::Range inputs = channels_.inputs(first_vector, last_vector);
+  if (!RowRing::helps(in, s_.groups * s_.in_c)) rows.rows = 0;
+  rows.open(in, inputs.begin, inputs.end, scratch.rows);
   for (int64_t i = first; i < last; ++i) {
     const int64_t row = i / p.row_tiles % sub.rows, n = i / p.row_tiles / sub.rows, t = i % p.row_tiles;
     const int64_t col = sub.cols * t / p.row_tiles;
     tile.pixels = static_cast<int>(sub.cols * (t + 1) / p.row_tiles - col);
-    tile.segments = list_pixels(part, n, row, col, tile.pixels, in, packed + weight_floats_, scratch);
+    tile.segments = list_pixels(part, n, row, col, tile.pixels, rows, packed + weight_floats_, scratch);
     const int64_t out_row = n * s_.out_h + sub.row0 + row * s_.out_step_h;
     const int64_t out_pixel = out_row * s_.out_w + sub.col0 + col * s_.out_step_w;
     tile.y = out.f32() + out_pixel * out.pitch;

@@ -9,6 +9,7 @@
 
 #include "ops/convolution.h"
 #include "ops/grouped_lanes.h"
+#include "ops/row_ring.h"
 #include "ops/sub_convolution.h"
 
 namespace convcore {
@@ -45,6 +46,7 @@ class GroupedConvolution final : public ConvMap {
   struct Scratch {
     GroupedSegment* segments;
     const float** pixels;
+    std::byte* rows;
   };
 
   Part plan_part(const SubConvolution& sub) const;
@@ -53,7 +55,7 @@ class GroupedConvolution final : public ConvMap {
   int64_t first_column(const Part& part, const SubConvolution& sub, int64_t tile) const;
   void run_task(int64_t number, const Tensor& in, const float* packed, const Epilogue& epilogue, const Tensor& out,
                 const Scratch& scratch) const;
-  int64_t list_pixels(int64_t part, int64_t n, int64_t row, int64_t col, int64_t count, const Tensor& in,
+  int64_t list_pixels(int64_t part, int64_t n, int64_t row, int64_t col, int64_t count, const RowRing& in,
                       const float* zeros, const Scratch& scratch) const;
 
   DirectShape s_;
@@ -61,6 +63,7 @@ class GroupedConvolution final : public ConvMap {
   std::vector<Part> parts_;
   int64_t splits_;  // shares of the vectors
   int64_t slots_, tasks_ = 0, weight_floats_ = 0;
+  RowRing rows_;
   size_t segments_bytes_ = 0, pixels_bytes_ = 0;  // of one slot's scratch
 };
 

@@ -10,6 +10,8 @@
 namespace convcore {
 namespace {
 
+constexpr int64_t kLine = 16;  // floats in a cache line
+
 // Input channel 0 of the groups of output channels [first, last]; input channel k is k further.
 struct Span {
   int64_t low, high;
@@ -37,7 +39,8 @@ GroupedLanes::Source source_of(const GroupedShape& s, const Span& span) {
 
 bool GroupedChannels::accepts(const GroupedShape& s) {
   const int64_t lanes = table().grouped.lanes;
-  const int64_t most_groups = lanes % s.out_c == 0 ? lanes / s.out_c : (lanes - 2) / s.out_c + 2;
+  int64_t most_groups = (lanes - 2) / s.out_c + 2;
+  if (lanes % s.out_c == 0 || s.out_c % lanes == 0) most_groups = ceil_div(lanes, s.out_c);
   return s.groups > 1 && s.groups * std::min(s.in_c, s.out_c) >= lanes && (most_groups - 1) * s.in_c < 2 * lanes;
 }
 
@@ -66,6 +69,32 @@ GroupedChannels::GroupedChannels(const GroupedShape& s, bool whole) {
   }
 }
 
+GroupedChannels::Range GroupedChannels::inputs(int64_t first, int64_t last) const {
+  const int64_t lanes = table().grouped.lanes;
+  Range range{vectors_[first].input, 0};
+  for (int64_t v = first; v < last; ++v) {
+    const GroupedLanes& l = vectors_[v];
+    if (l.source == GroupedLanes::broadcast) {
+      range.end = std::max(range.end, l.input + l.depth);
+      continue;
+    }
+    const auto [low, high] = std::minmax_element(l.start, l.start + 2 * l.depth);
+    range.begin = std::min(range.begin, l.input + *low);
+    range.end = std::max(range.end, l.input + *high + lanes);
+  }
+  return {range.begin / lanes * lanes, range.end};
+}
+
+int64_t GroupedChannels::most_inputs(int64_t shares) const {
+  const int64_t count = static_cast<int64_t>(vectors_.size());
+  int64_t most = 0;
+  for (int64_t i = 0; i < shares; ++i) {
+    const Range range = inputs(count * i / shares, count * (i + 1) / shares);
+    most = std::max(most, ceil_div(range.end - range.begin, kLine) * kLine);
+  }
+  return most;
+}
+
 const GroupedChannels::Table& GroupedChannels::table_of(const GroupedShape& s, const GroupedLanes& l) {
   const int64_t lanes = table().grouped.lanes, position = l.channel % s.out_c;
   const int64_t reach = (position + l.columns - 1) / s.out_c * s.in_c;  // of the last lane's group from the first's
@@ -77,7 +106,7 @@ const GroupedChannels::Table& GroupedChannels::table_of(const GroupedShape& s, c
   const bool fixed = l.source == GroupedLanes::single || (l.source == GroupedLanes::pair && reach + s.in_c <= 2 * lanes);
   for (int64_t k = 0; k < s.in_c; ++k) {
     const int64_t first = std::min(fixed ? 0 : k, room - lanes), second = std::min(first + lanes, room - lanes);
-    t.start.insert(t.start.end(), {first, second});
+    t.start.insert(t.start.end(), {first, l.source == GroupedLanes::pair ? second : first});
     for (int64_t j = 0; j < lanes; ++j) {
       const int64_t wanted = (position + std::min<int64_t>(j, l.columns - 1)) / s.out_c * s.in_c + k;
       t.index.push_back(static_cast<int>(wanted < first + lanes ? wanted - first : lanes + wanted - second));

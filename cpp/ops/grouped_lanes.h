@@ -27,6 +27,14 @@ class GroupedChannels {
 
   const std::vector<GroupedLanes>& vectors() const { return vectors_; }
 
+  struct Range {
+    int64_t begin, end;
+  };
+  // Input channels that the kernels read for vectors [first, last), from a multiple of the lanes on.
+  Range inputs(int64_t first, int64_t last) const;
+  // Floats that hold any such range of a share of the vectors: share i of n is [count * i / n, count * (i + 1) / n).
+  int64_t most_inputs(int64_t shares) const;
+
  private:
   // The tables of a vector; most vectors share one.
   struct Table {

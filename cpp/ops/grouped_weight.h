@@ -5,6 +5,7 @@
 
 #include "ops/convolution.h"
 #include "ops/grouped_lanes.h"
+#include "ops/row_ring.h"
 
 namespace convcore {
 
@@ -17,7 +18,7 @@ class GroupedWeight final : public ConvReduce {
 
  private:
   void run_task(int64_t number, const Tensor& x, const Tensor& dy, const float* zeros, float* sums,
-                const float** rows) const;
+                std::byte* scratch) const;
   void scatter(float* sums, float* dw) const;
   template <int N>
   void scatter_lanes(const float* row, float* dw) const;
@@ -28,7 +29,9 @@ class GroupedWeight final : public ConvReduce {
   int64_t block_;   // rows at a time, which stay in cache for all taps
   int64_t parts_, splits_;  // shares of the rows, of the vectors
   int64_t slots_, sums_floats_;
+  RowRing x_rows_, dy_rows_;
   size_t zeros_bytes_, sums_bytes_, rows_bytes_;
+  size_t slot_bytes() const { return rows_bytes_ + x_rows_.bytes() + dy_rows_.bytes(); }
 };
 
 }  // namespace convcore
