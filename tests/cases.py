@@ -102,6 +102,12 @@ def _conv_cases() -> list[Case]:
         conv((1, 48, 30, 31), 48, 3, stride=2, padding=1, groups=48),
         conv((2, 64, 17, 17), 64, 3, padding=1, groups=4),
         conv((16, 6, 14, 14), 16, 5),
+        # 3x3 of stride 1 in few and many tiles and weights, tiles cut off by edges, padding beyond the kernel
+        conv((2, 40, 9, 11), 24, 3, padding=(0, 3, 4, 1)),
+        conv((3, 20, 6, 6), 36, 3, padding=5),
+        conv((5, 24, 20, 18), 40, 3, padding=1),
+        conv((1, 300, 7, 7), 72, 3, padding=1),
+        conv((7, 48, 2, 2), 64, 3, padding=1, bias=False),
     ]
 
 
