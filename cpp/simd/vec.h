@@ -14,6 +14,7 @@
 //   Vec if_gt(a, b, x, y): x where a > b, else y (NaN: y)             if_ge, if_eq alike
 //   Vec load_u8(const uint8_t*): kLanes bytes as floats            store_u8(uint8_t*, v): integral v in [0, 255]
 //   Vec pow2i(v): 2^v for integral v in [-126, 127]                   float sum(v), float hmax(v)
+//   stream(float*, Vec): to aligned memory, past the caches where there is a way; others see it after stream_fence()
 //   transpose(Vec (&r)[kLanes]): lane j of r[i] and lane i of r[j] change places
 #pragma once
 
