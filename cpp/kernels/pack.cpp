@@ -7,9 +7,8 @@ namespace convcore::CONVCORE_ISA {
 namespace {
 
 enum {
-  kChunk = 64,    // floats of each row that are read together: whole cache lines, few pages
-  kLine = 16,     // floats of a cache line
-  kStage = 2048,  // floats that are put in order in the first-level cache
+  kChunk = 64,  // floats of each row that are read together: whole cache lines, few pages
+  kLine = 16,   // floats of a cache line
 };
 
 CC_INLINE int at_most_lanes(int64_t n) { return n < kLanes ? static_cast<int>(n) : kLanes; }
@@ -63,35 +62,38 @@ CC_INLINE void interleave_square(const float* src, int64_t pitch, int64_t taps, 
   for (int j = 0; j < kLanes; ++j) store(dst + j * taps, r[j]);
 }
 
-// Whole aligned cache lines need not be fetched before they are written.
+// The last taps first: what they leave in the columns behind them is then overwritten.
+void interleave(const float* src, int64_t pitch, int64_t taps, int64_t columns, float* dst) {
+  for (int64_t j = 0; j < columns; j += kLanes)
+    for (int64_t t = (taps - 1) / kLanes * kLanes; t >= 0; t -= kLanes)
+      interleave_square(src + t * pitch + j, pitch, taps, at_most_lanes(taps - t), at_most_lanes(columns - j),
+                        dst + j * taps + t);
+}
+
+template <bool PastCaches>
 CC_INLINE void store_lines(const float* src, int64_t count, float* dst) {
   int64_t i = static_cast<int64_t>((64 - (reinterpret_cast<uintptr_t>(dst) & 63)) / sizeof(float)) % kLine;
   if (i > count) i = count;
   for (int64_t k = 0; k < i; ++k) dst[k] = src[k];
   for (; i + kLine <= count; i += kLine) {
 #pragma GCC unroll 4
-    for (int v = 0; v < kLine; v += kLanes) store(dst + i + v, load(src + i + v));
+    for (int v = 0; v < kLine; v += kLanes) {
+      if constexpr (PastCaches)
+        stream(dst + i + v, load(src + i + v));
+      else
+        store(dst + i + v, load(src + i + v));
+    }
   }
   for (; i < count; ++i) dst[i] = src[i];
 }
 
-void interleave(const float* src, int64_t pitch, int64_t taps, int64_t columns, float* dst) {
-  float stage[kStage + kLanes];
-  const int64_t most = kStage / taps / kLanes * kLanes;  // columns in the stage
-  if (most == 0) {
-    const int64_t zero = 0;
-    return transpose_blocks({src, pitch, taps, columns, 1, dst, &zero, taps, taps});
-  }
-  for (int64_t first = 0; first < columns; first += most) {
-    const int64_t last = first + most < columns ? first + most : columns;
-    for (int64_t j = first; j < last; j += kLanes)
-      // The last taps first: what they leave in the next columns is then overwritten.
-      for (int64_t t = (taps - 1) / kLanes * kLanes; t >= 0; t -= kLanes)
-        interleave_square(src + t * pitch + j, pitch, taps, at_most_lanes(taps - t), at_most_lanes(last - j),
-                          stage + (j - first) * taps + t);
-    store_lines(stage, (last - first) * taps, dst + first * taps);
-  }
+void store_rows(const float* src, int64_t src_pitch, int64_t rows, int64_t columns, float* dst, int64_t dst_pitch,
+                bool past_caches) {
+  for (int64_t i = 0; i < rows; ++i, src += src_pitch, dst += dst_pitch)
+    past_caches ? store_lines<true>(src, columns, dst) : store_lines<false>(src, columns, dst);
 }
+
+void fence() { stream_fence(); }
 
 void copy_rows(const float* src, int64_t pitch, int64_t rows, int64_t columns, float* dst, int64_t width) {
   for (int64_t i = 0; i < rows; ++i, src += pitch, dst += width) {
@@ -102,6 +104,6 @@ void copy_rows(const float* src, int64_t pitch, int64_t rows, int64_t columns, f
 
 }  // namespace
 
-PackKernels pack_kernels() { return {transpose_blocks, interleave, copy_rows}; }
+PackKernels pack_kernels() { return {transpose_blocks, interleave, store_rows, fence, copy_rows}; }
 
 }  // namespace convcore::CONVCORE_ISA

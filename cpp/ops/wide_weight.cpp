@@ -74,9 +74,12 @@ WideWeight::WideWeight(const Conv2dGeometry& g) : g_(in_one_row(g)) {
 
   parts_ = std::clamp<int64_t>(ceil_div(kManyPairs, pairs_), 1, std::max<int64_t>(blocks_, 1));
   slots_ = std::min<int64_t>(parts_, num_threads());
-  workers_ = parts_ > 1 ? 1 : std::min<int64_t>(pairs_, num_threads());
-  const int64_t kept = direct() ? 0 : parts_ == 1 && blocks_ <= 1 ? workers_ : parts_ * pairs_;  // pairs' tiles
-  tiles_bytes_ = align_up(kept * pair_floats_ * 4);
+  workers_ = std::min<int64_t>(pairs_, num_threads());
+  past_caches_ = g_.o * c * taps_ * 4 >= cpu_info().l3 / 16;
+  direct_ = taps_ == 1 && parts_ == 1;
+  kept_ = !direct_ && blocks_ > 1;
+  tiles_bytes_ = kept_ ? align_up(parts_ * pairs_ * pair_floats_ * 4) : 0;
+  worker_bytes_ = direct_ ? 0 : align_up((2 * pair_floats_ + 16 * (taps_ + 1)) * 4);  // a pair's tiles and stage
   const int64_t x_pixels = images_ * vertical_.pixels * horizontal_.pixels, dy_pixels = images_ * rows_ * cols_;
   x_bytes_ = x_in_place_ ? 0 : align_up(g_.groups * c_panels_ * x_pixels * tile_.nr * 4);
   dy_bytes_ = dy_in_place_ ? 0 : align_up(g_.groups * o_panels_ * dy_pixels * mr_ * 4);
@@ -110,7 +113,7 @@ void WideWeight::choose_blocks() {
 }
 
 size_t WideWeight::workspace_bytes() const {
-  return tiles_bytes_ + slots_ * (x_bytes_ + dy_bytes_ + 2 * offsets_bytes_);
+  return tiles_bytes_ + workers_ * worker_bytes_ + slots_ * (x_bytes_ + dy_bytes_ + 2 * offsets_bytes_);
 }
 
 WideWeight::Block WideWeight::block(int64_t index) const {
@@ -127,29 +130,30 @@ WideWeight::Scratch WideWeight::scratch(std::byte* slot) const {
 
 void WideWeight::run(const Tensor& x, const Tensor& dy, float* dw, std::byte* workspace) const {
   if (blocks_ == 0) return std::fill_n(dw, g_.o * g_.c_per_group() * taps_, 0.0f), void();
-  float* tiles = reinterpret_cast<float*>(workspace);
+  float *tiles = reinterpret_cast<float*>(workspace), *pairs = reinterpret_cast<float*>(workspace + tiles_bytes_);
+  std::byte* slots = workspace + tiles_bytes_ + workers_ * worker_bytes_;
   const int64_t part_floats = pairs_ * pair_floats_;
   std::atomic<int64_t> next{0};
   // One part: the loops inside run in parallel. Several: they are inside this parallel region, and serial.
   parallel_for(slots_, 1, g_.flops() / slots_, [&](int64_t begin, int64_t end) {
     for (int64_t slot = begin; slot < end; ++slot) {
-      const Scratch own = scratch(workspace + tiles_bytes_ + slot * (x_bytes_ + dy_bytes_ + 2 * offsets_bytes_));
+      const Scratch own = scratch(slots + slot * (x_bytes_ + dy_bytes_ + 2 * offsets_bytes_));
       for (int64_t part; (part = next.fetch_add(1, std::memory_order_relaxed)) < parts_;) {
         const int64_t first = blocks_ * part / parts_, last = blocks_ * (part + 1) / parts_;
         for (int64_t i = first; i < last; ++i)
-          run_block(i, i + 1 < last, x, dy, own, tiles + part * part_floats, i == first,
-                    parts_ == 1 && (direct() || i + 1 == last) ? dw : nullptr);
+          run_block({i, i == first, i + 1 == last}, x, dy, own, kept_ ? tiles + part * part_floats : nullptr, pairs, dw);
       }
     }
   });
   if (parts_ == 1) return;
-  parallel_for(pairs_, 1, parts_ * pair_floats_, [&](int64_t begin, int64_t end) {
-    for (int64_t pair = begin; pair < end; ++pair) {
+  parallel_for(workers_, 1, parts_ * part_floats / workers_, [&](int64_t begin, int64_t end) {
+    for (int64_t pair = pairs_ * begin / workers_; pair < pairs_ * end / workers_; ++pair) {
       float* sum = tiles + pair * pair_floats_;
       for (int64_t part = 1; part < parts_; ++part)
         for (int64_t i = 0; i < pair_floats_; ++i) sum[i] += sum[part * part_floats + i];
-      interleave(pair, sum, dw);
+      store_pair(pair, sum, pairs + begin * worker_bytes_ / 4, dw);
     }
+    table().pack.fence();
   });
 }
 
@@ -184,13 +188,12 @@ WideWeight::Operands WideWeight::operands(const Block& b, const Tensor& x, const
   return r;
 }
 
-void WideWeight::run_block(int64_t index, bool more, const Tensor& x, const Tensor& dy, const Scratch& s, float* tiles, bool first,
-                           float* dw) const {
-  const Block b = block(index), next = more ? block(index + 1) : Block{};
+void WideWeight::run_block(const Turn& turn, const Tensor& x, const Tensor& dy, const Scratch& s, float* tiles,
+                           float* pairs, float* dw) const {
+  const Block b = block(turn.index), next = turn.last ? Block{} : block(turn.index + 1);
   const int64_t next_pixels = next.images * next.rows * next.cols;
   const Operands in = operands(b, x, dy, s);
   const int64_t c = g_.c_per_group(), o = g_.o_per_group(), nr = tile_.nr;
-  const bool kept = tiles_bytes_ > 0 && blocks_ > 1;
   parallel_for(workers_, 1, g_.flops() / blocks_ / workers_, [&](int64_t begin, int64_t end) {
     for (int64_t pair = pairs_ * begin / workers_; pair < pairs_ * end / workers_; ++pair) {
       // pair = (group * c_panels + c panel) * o_panels + o panel
@@ -199,17 +202,19 @@ void WideWeight::run_block(int64_t index, bool more, const Tensor& x, const Tens
       const int64_t dy_panel = dy_in_place_ ? group * o + o0 : (group * o_panels_ + pair % o_panels_) * in.dy_panel;
       const int64_t x_panel = x_in_place_ ? group * c + c0 : (group * c_panels_ + c_panel) * in.x_panel;
       prefetch(next, next_pixels * pair / pairs_, next_pixels * (pair + 1) / pairs_, x, dy);
-      float* tile = tiles + (kept ? pair : begin) * pair_floats_;
+      float* own = pairs + begin * worker_bytes_ / 4;
+      float* tile = kept_ ? tiles + pair * pair_floats_ : own;
       for (int64_t tap = 0; tap < taps_; ++tap) {
         const float* x_tap = in.x + x_panel + tap / g_.kernel_w * in.tap_row + tap % g_.kernel_w * in.tap_col;
         tile_.outer(static_cast<int>(rows), static_cast<int>(columns),
                     {.a = in.dy + dy_panel, .b = x_tap, .a_off = s.dy_offsets, .b_off = s.x_offsets,
                      .segments = b.images * b.rows, .length = b.cols, .a_step = in.dy_step, .b_step = in.x_step,
-                     .c = direct() ? dw + (group * o + o0) * c + c0 : tile + tap * mr_ * nr,
-                     .c_pitch = direct() ? c : nr, .accumulate = !first});
+                     .c = direct_ ? dw + (group * o + o0) * c + c0 : tile + tap * mr_ * nr,
+                     .c_pitch = direct_ ? c : nr, .accumulate = !turn.first});
       }
-      if (dw && !direct()) interleave(pair, tile, dw);
+      if (turn.last && !direct_ && parts_ == 1) store_pair(pair, tile, own + pair_floats_, dw);
     }
+    table().pack.fence();
   });
 }
 
@@ -269,13 +274,18 @@ void WideWeight::pack_dy(const Block& b, const Tensor& dy, float* panels) const 
   });
 }
 
-// Tiles [tap][MR][NR] of a pair -> dw (O, C/groups, kH, kW): C's taps are neighbours there.
-void WideWeight::interleave(int64_t pair, const float* tiles, float* dw) const {
+// Tiles [tap][MR][NR] of a pair -> dw (O, C/groups, kH, kW), where a channel's taps are neighbours. All rows are put in
+// order before one is stored: loads from the stage would wait for stores that wait for memory.
+void WideWeight::store_pair(int64_t pair, const float* tiles, float* stage, float* dw) const {
+  const PackKernels& kernels = table().pack;
   const int64_t c = g_.c_per_group(), o = g_.o_per_group(), nr = tile_.nr;
   const int64_t o0 = pair % o_panels_ * mr_, c0 = pair / o_panels_ % c_panels_ * nr;
-  const int64_t first = pair / o_panels_ / c_panels_ * o + o0;
-  for (int64_t i = 0; i < std::min(mr_, o - o0); ++i)
-    table().pack.interleave(tiles + i * nr, mr_ * nr, taps_, std::min(nr, c - c0), dw + ((first + i) * c + c0) * taps_);
+  const int64_t rows = std::min(mr_, o - o0), columns = std::min(nr, c - c0);
+  float* out = dw + ((pair / o_panels_ / c_panels_ * o + o0) * c + c0) * taps_;
+  if (taps_ == 1) return kernels.store_rows(tiles, nr, rows, columns, out, c, past_caches_);
+  for (int64_t i = 0; i < rows; ++i)
+    kernels.interleave(tiles + i * nr, mr_ * nr, taps_, columns, stage + i * columns * taps_);
+  kernels.store_rows(stage, columns * taps_, rows, columns * taps_, out, c * taps_, past_caches_);
 }
 
 }  // namespace convcore

@@ -3,7 +3,7 @@
 //   dW[o][c][tap] = sum over pixels of dy[pixel][o] * x[pixel at the tap][c]
 // The rows of a tile are output channels, its columns input channels, its sum runs over a block of pixels. So the tile of
 // a 1x1 kernel is a piece of dW as it lies in memory, and nothing stands between the registers and dW. With more taps
-// the tiles of all taps of the same channels are interleaved in the first-level cache. x and dy are read in place where
+// the tiles of all taps of the same channels are interleaved in the nearest caches. x and dy are read in place where
 // that is as fast as packing them first; packed, they are panels of as many channels as the tile has.
 #pragma once
 
@@ -24,6 +24,11 @@ class WideWeight final : public ConvReduce {
   // Whole small images, or some rows of one, or a part of one row.
   struct Block {
     int64_t n, images, row, rows, col, cols;
+  };
+  // A block, and whether its part begins or ends with it.
+  struct Turn {
+    int64_t index;
+    bool first, last;
   };
   struct Scratch {
     float *x, *dy;
@@ -47,12 +52,11 @@ class WideWeight final : public ConvReduce {
   Operands operands(const Block& b, const Tensor& x, const Tensor& dy, const Scratch& s) const;
   void pack_x(const Block& b, const Tensor& x, float* panels) const;
   void pack_dy(const Block& b, const Tensor& dy, float* panels) const;
-  // tiles: of this part. dw: where finished tiles go, or null.
-  void run_block(int64_t index, bool more, const Tensor& x, const Tensor& dy, const Scratch& s, float* tiles, bool first,
+  // tiles: of this part, if they are kept. pairs: the workers' own.
+  void run_block(const Turn& turn, const Tensor& x, const Tensor& dy, const Scratch& s, float* tiles, float* pairs,
                  float* dw) const;
   void prefetch(const Block& b, int64_t from, int64_t to, const Tensor& x, const Tensor& dy) const;
-  void interleave(int64_t pair, const float* tiles, float* dw) const;
-  bool direct() const { return taps_ == 1 && parts_ == 1; }  // tiles are added up in dw itself
+  void store_pair(int64_t pair, const float* tiles, float* stage, float* dw) const;
 
   Conv2dGeometry g_;
   TileShape tile_;
@@ -64,7 +68,10 @@ class WideWeight final : public ConvReduce {
   int64_t parts_, slots_;  // sums over parts_ runs of blocks are kept apart and added up in order
   int64_t workers_;        // that share the tiles of a block
   int64_t pair_floats_;    // the tiles of a pair
-  size_t x_bytes_, dy_bytes_, offsets_bytes_, tiles_bytes_;
+  bool past_caches_;       // dW is large
+  bool direct_;            // tiles are added up in dw itself
+  bool kept_;              // all tiles are kept until the last block; else one pair's
+  size_t x_bytes_, dy_bytes_, offsets_bytes_, tiles_bytes_, worker_bytes_;
 };
 
 }  // namespace convcore

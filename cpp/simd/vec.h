@@ -18,6 +18,7 @@
 //   Vec permute2(a, b, i): lane l is lane i[l] of a followed by b, 0 <= i[l] < 2 * kLanes
 //   VecBits: kLanes words of 32 bits    multiply_wide(VecBits a, VecBits b, VecBits* low, VecBits* high): a * b, 64 bits
 //   Vec pow2i(v): 2^v for integral v in [-126, 127]                   float sum(v), float hmax(v)
+//   stream(float*, Vec): to aligned memory, past the caches where there is a way; others see it after stream_fence()
 //   transpose(Vec (&r)[kLanes]): lane j of r[i] and lane i of r[j] change places
 //   pin(v): v, held in a register (else a compiler may load it from memory again for each of its uses)
 #pragma once

@@ -35,6 +35,8 @@ CC_INLINE void store_n(float* p, Vec v, int n) {
   }
   if (n) _mm_store_ss(p, half);
 }
+CC_INLINE void stream(float* p, Vec v) { _mm256_stream_ps(p, v); }
+CC_INLINE void stream_fence() { _mm_sfence(); }
 CC_INLINE Vec set1(float x) { return _mm256_set1_ps(x); }
 CC_INLINE Vec zero() { return _mm256_setzero_ps(); }
 CC_INLINE Vec fma(Vec a, Vec b, Vec c) { return _mm256_fmadd_ps(a, b, c); }

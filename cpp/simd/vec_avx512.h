@@ -23,6 +23,8 @@ CC_INLINE Vec load(const float* p) { return _mm512_loadu_ps(p); }
 CC_INLINE Vec load_n(const float* p, int n) { return _mm512_maskz_loadu_ps(first_lanes(n), p); }
 CC_INLINE void store(float* p, Vec v) { _mm512_storeu_ps(p, v); }
 CC_INLINE void store_n(float* p, Vec v, int n) { _mm512_mask_storeu_ps(p, first_lanes(n), v); }
+CC_INLINE void stream(float* p, Vec v) { _mm512_stream_ps(p, v); }
+CC_INLINE void stream_fence() { _mm_sfence(); }
 CC_INLINE Vec set1(float x) { return _mm512_set1_ps(x); }
 CC_INLINE Vec zero() { return _mm512_setzero_ps(); }
 CC_INLINE Vec fma(Vec a, Vec b, Vec c) { return _mm512_fmadd_ps(a, b, c); }

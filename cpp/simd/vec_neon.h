@@ -27,6 +27,8 @@ CC_INLINE void store_n(float* p, Vec v, int n) {
   if (n > 1) vst1q_lane_f32(p + 1, v, 1);
   if (n > 2) vst1q_lane_f32(p + 2, v, 2);
 }
+CC_INLINE void stream(float* p, Vec v) { vst1q_f32(p, v); }
+CC_INLINE void stream_fence() {}
 CC_INLINE Vec set1(float x) { return vdupq_n_f32(x); }
 CC_INLINE Vec fma(Vec a, Vec b, Vec c) { return vfmaq_f32(c, a, b); }
 CC_INLINE Vec add(Vec a, Vec b) { return vaddq_f32(a, b); }

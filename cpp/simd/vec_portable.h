@@ -24,6 +24,8 @@ CC_INLINE void store(float* p, Vec v) { __builtin_memcpy(p, &v, sizeof v); }
 CC_INLINE void store_n(float* p, Vec v, int n) {
   for (int i = 0; i < n; ++i) p[i] = v[i];
 }
+CC_INLINE void stream(float* p, Vec v) { store(p, v); }
+CC_INLINE void stream_fence() {}
 CC_INLINE Vec set1(float x) { return Vec{x, x, x, x}; }
 CC_INLINE Vec zero() { return Vec{0, 0, 0, 0}; }
 CC_INLINE Vec fma(Vec a, Vec b, Vec c) { return a * b + c; }
