@@ -20,11 +20,13 @@ namespace convcore {
   OptimizerKernels optimizer_kernels();         \
   RowProductKernels row_product_kernels();      \
   RunKernels run_kernels();                     \
+  PlaneKernels plane_kernels();                 \
   }
 #define CC_TABLE(isa)                                                                                   \
   KernelTable {                                                                                         \
     Isa::isa, isa::tile_kernels(), isa::pack_kernels(), isa::pool_kernels(), isa::elementwise_kernels(), \
-        isa::norm_kernels(), isa::optimizer_kernels(), isa::row_product_kernels(), isa::run_kernels()   \
+        isa::norm_kernels(), isa::optimizer_kernels(), isa::row_product_kernels(), isa::run_kernels(),  \
+        isa::plane_kernels()                                                                            \
   }
 
 CC_DECLARE_ISA(portable)

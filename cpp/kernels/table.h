@@ -9,6 +9,7 @@
 #include "kernels/norm.h"
 #include "kernels/optimizer.h"
 #include "kernels/pack.h"
+#include "kernels/plane.h"
 #include "kernels/pool.h"
 #include "kernels/row_product.h"
 #include "kernels/run_tile.h"
@@ -26,6 +27,7 @@ struct KernelTable {
   OptimizerKernels optimizer;
   RowProductKernels row_product;   // backward-weight with few input channels
   RunKernels run;                  // gather tiles of neighbouring pixels
+  PlaneKernels plane;              // few output channels: vectors along pixels
 };
 
 // The table in use: the best that the processor has, or what CONVCORE_ISA names (an ISA the processor lacks is a

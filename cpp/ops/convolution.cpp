@@ -2,6 +2,7 @@
 #include "ops/convolution.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/memory.h"
 #include "base/parallel.h"
@@ -10,6 +11,7 @@
 #include "ops/direct_scatter.h"
 #include "ops/direct_weight.h"
 #include "ops/im2col.h"
+#include "ops/plane_convolution.h"
 #include "ops/row_weight.h"
 
 namespace convcore {
@@ -24,8 +26,14 @@ bool is_wanted(const ConvAlgorithm& a, const Conv2dGeometry& g, Pass pass, const
 }
 
 std::unique_ptr<ConvMap> direct_map(const Conv2dGeometry& g, Pass pass) {
-  if (pass == Pass::backward_input && ScatterConvolution::accepts(g)) return std::make_unique<ScatterConvolution>(g);
-  return std::make_unique<DirectConvolution>(pass == Pass::forward ? direct_forward(g) : direct_backward_input(g));
+  DirectShape shape = pass == Pass::forward ? direct_forward(g) : direct_backward_input(g);
+  double cycles = DirectConvolution::cycles(shape);
+  const bool scatters = pass == Pass::backward_input && ScatterConvolution::accepts(g) && ScatterConvolution::cycles(g) < cycles;
+  if (scatters) cycles = ScatterConvolution::cycles(g);
+  if (PlaneConvolution::accepts(shape) && PlaneConvolution::cycles(shape) < cycles)
+    return std::make_unique<PlaneConvolution>(std::move(shape));
+  if (scatters) return std::make_unique<ScatterConvolution>(g);
+  return std::make_unique<DirectConvolution>(std::move(shape));
 }
 std::unique_ptr<ConvReduce> direct_reduce(const Conv2dGeometry& g) {
   if (RowWeight::accepts(g)) return std::make_unique<RowWeight>(g);
