@@ -11,6 +11,7 @@
 #include "kernels/norm.h"
 #include "kernels/optimizer.h"
 #include "kernels/pack.h"
+#include "kernels/plane.h"
 #include "kernels/pool.h"
 #include "kernels/row_product.h"
 #include "kernels/run_tile.h"
@@ -24,6 +25,7 @@ struct KernelTable {
   Isa isa;
   TileKernels tile;                       // convolution and matrix product
   RunKernels run;                         // gather tiles of neighbouring pixels
+  PlaneKernels plane;                     // few output channels: vectors along pixels
   PackKernels pack;                       // weights and operands for the tiles
   WinogradKernels winograd;               // transforms of tiles, filters and outputs
   WinogradWeightKernels winograd_weight;  // and of what backward-weight needs

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <utility>
 
 #include "base/memory.h"
 #include "base/parallel.h"
@@ -15,6 +16,7 @@
 #include "ops/grouped.h"
 #include "ops/grouped_weight.h"
 #include "ops/im2col.h"
+#include "ops/plane_convolution.h"
 #include "ops/row_weight.h"
 #include "ops/wide_weight.h"
 #include "ops/winograd.h"
@@ -41,8 +43,14 @@ std::unique_ptr<ConvMap> grouped_map(const Conv2dGeometry& g, Pass pass) {
 }
 std::unique_ptr<ConvReduce> grouped_reduce(const Conv2dGeometry& g) { return std::make_unique<GroupedWeight>(g); }
 std::unique_ptr<ConvMap> direct_map(const Conv2dGeometry& g, Pass pass) {
-  if (pass == Pass::backward_input && ScatterConvolution::accepts(g)) return std::make_unique<ScatterConvolution>(g);
-  return std::make_unique<DirectConvolution>(pass == Pass::forward ? direct_forward(g) : direct_backward_input(g));
+  DirectShape shape = pass == Pass::forward ? direct_forward(g) : direct_backward_input(g);
+  double cycles = DirectConvolution::cycles(shape);
+  const bool scatters = pass == Pass::backward_input && ScatterConvolution::accepts(g) && ScatterConvolution::cycles(g) < cycles;
+  if (scatters) cycles = ScatterConvolution::cycles(g);
+  if (PlaneConvolution::accepts(shape) && PlaneConvolution::cycles(shape) < cycles)
+    return std::make_unique<PlaneConvolution>(std::move(shape));
+  if (scatters) return std::make_unique<ScatterConvolution>(g);
+  return std::make_unique<DirectConvolution>(std::move(shape));
 }
 std::unique_ptr<ConvReduce> direct_reduce(const Conv2dGeometry& g) {
   if (RowWeight::accepts(g)) return std::make_unique<RowWeight>(g);

@@ -32,6 +32,19 @@ bool DirectConvolution::accepts(const Conv2dGeometry& g, Pass pass) {
          (pass != Pass::backward_input || parts <= std::max<int64_t>(64, 4 * g.taps()));
 }
 
+double DirectConvolution::cycles(const DirectShape& s) {
+  constexpr double kTile = 90;  // besides the products: to begin a tile, and to store it
+  double all = 0;
+  for (const SubConvolution& sub : s.parts) {
+    const double products = static_cast<double>(s.in_c) * static_cast<double>(sub.taps.size());
+    const TileShape& tile = choose_tile(s.out_c, s.in_c * static_cast<int64_t>(sub.taps.size()));
+    const double vectors = static_cast<double>(tile.nr) / table().tile.lanes;
+    all += static_cast<double>(s.n * s.groups * sub.rows * sub.cols * ceil_div(s.out_c, tile.nr)) *
+           (products * vectors / 2 / tile.efficiency + kTile / tile.mr);
+  }
+  return all;
+}
+
 DirectConvolution::DirectConvolution(DirectShape shape) : s_(std::move(shape)), slots_(num_threads()) {
   int64_t most_taps = 0, block_floats = 0, block_pixels = 0;
   for (const SubConvolution& sub : s_.parts) most_taps = std::max<int64_t>(most_taps, sub.taps.size());

@@ -17,6 +17,9 @@ class DirectConvolution final : public ConvMap {
   // Not if halos, or lists of taps or of sub-convolutions, would outgrow the data.
   static bool accepts(const Conv2dGeometry& g, Pass pass);
 
+  // An estimate, against the other ways to the same result.
+  static double cycles(const DirectShape& s);
+
   explicit DirectConvolution(DirectShape shape);
 
   size_t packed_bytes() const override;
