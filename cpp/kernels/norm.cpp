@@ -36,10 +36,6 @@ struct Strip {
   }
 };
 
-CC_INLINE void ask_for(const float* p) {
-  if (kLanes >= 8) __builtin_prefetch(p);  // a line of memory is two or one vectors; with more, it would cost too much
-}
-
 CC_INLINE int64_t pixels_in_row(int64_t channels, bool packed) {
   if (!packed || channels >= 4 * kLanes) return 1;
   int64_t n = 1;

@@ -16,7 +16,9 @@
 //   Index load_index(const int*): kLanes lane numbers
 //   Vec permute(v, i): lane l is v[i[l]], 0 <= i[l] < kLanes
 //   Vec permute2(a, b, i): lane l is lane i[l] of a followed by b, 0 <= i[l] < 2 * kLanes
-//   VecBits: kLanes words of 32 bits    multiply_wide(VecBits a, VecBits b, VecBits* low, VecBits* high): a * b, 64 bits
+//   Vec if_byte(const uint8_t* p, int byte, x, y): x where p[lane] == byte, else y; reads kLanes bytes
+//   VecBits: kLanes words of 32 bits
+//   multiply_wide(VecBits a, VecBits b, VecBits* low, VecBits* high): a * b, all 64 bits of it
 //   Vec pow2i(v): 2^v for integral v in [-126, 127]                   float sum(v), float hmax(v)
 //   stream(float*, Vec): to aligned memory, past the caches where there is a way; others see it after stream_fence()
 //   transpose(Vec (&r)[kLanes]): lane j of r[i] and lane i of r[j] change places

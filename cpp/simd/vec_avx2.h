@@ -66,6 +66,11 @@ CC_INLINE Vec pow2i(Vec v) {
 CC_INLINE Vec load_u8(const unsigned char* p) {
   return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
 }
+CC_INLINE Vec if_byte(const unsigned char* p, int byte, Vec x, Vec y) {
+  const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p));
+  const __m128i equal = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(static_cast<char>(byte)));
+  return _mm256_blendv_ps(y, x, _mm256_castsi256_ps(_mm256_cvtepi8_epi32(equal)));
+}
 CC_INLINE void store_u8(unsigned char* p, Vec v) {
   const __m256i i = _mm256_cvtps_epi32(v);
   const __m128i words = _mm_packus_epi32(_mm256_castsi256_si128(i), _mm256_extracti128_si256(i, 1));

@@ -57,6 +57,10 @@ CC_INLINE Vec pow2i(Vec v) {
 CC_INLINE Vec load_u8(const unsigned char* p) {
   return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
 }
+CC_INLINE Vec if_byte(const unsigned char* p, int byte, Vec x, Vec y) {
+  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  return _mm512_mask_blend_ps(_mm_cmpeq_epi8_mask(bytes, _mm_set1_epi8(static_cast<char>(byte))), y, x);
+}
 CC_INLINE void store_u8(unsigned char* p, Vec v) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(v)));
 }

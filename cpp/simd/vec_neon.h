@@ -62,6 +62,9 @@ CC_INLINE Vec load_u8(const unsigned char* p) {
   __builtin_memcpy(&four, p, sizeof four);
   return vcvtq_f32_u32(vmovl_u16(vget_low_u16(vmovl_u8(vcreate_u8(four)))));
 }
+CC_INLINE Vec if_byte(const unsigned char* p, int byte, Vec x, Vec y) {
+  return if_eq(load_u8(p), set1(static_cast<float>(byte)), x, y);
+}
 CC_INLINE void store_u8(unsigned char* p, Vec v) {
   const uint16x4_t words = vmovn_u32(vcvtnq_u32_f32(v));
   const unsigned int four = vget_lane_u32(vreinterpret_u32_u8(vmovn_u16(vcombine_u16(words, words))), 0);

@@ -66,6 +66,9 @@ CC_INLINE Vec permute2(Vec a, Vec b, Index i) {
 }
 CC_INLINE Vec pow2i(Vec v) { return (Vec)((__builtin_convertvector(v, IntVec) + 127) << 23); }
 CC_INLINE Vec load_u8(const unsigned char* p) { return Vec{float(p[0]), float(p[1]), float(p[2]), float(p[3])}; }
+CC_INLINE Vec if_byte(const unsigned char* p, int byte, Vec x, Vec y) {
+  return if_eq(load_u8(p), set1(static_cast<float>(byte)), x, y);
+}
 CC_INLINE void store_u8(unsigned char* p, Vec v) {
   for (int i = 0; i < kLanes; ++i) p[i] = static_cast<unsigned char>(v[i]);
 }
