@@ -307,6 +307,9 @@ def test_errors_still_name_the_layer() -> None:
         ({"batch_norm_eps": 1e-5}, "xwbgbm-", cc.ShapeError, "running_var.*4 channels"),
         ({"batch_norm_eps": 1e-5}, "xwb--x-", cc.ShapeError, r"running_mean.*4 channels, got \(2, 3\)"),
         ({"batch_norm_eps": 1e-5}, "xwbw-mv", cc.ShapeError, r"weight.*4 channels, got \(4, 3\)"),
+        ({}, "xwb----x", cc.ShapeError, r"residual.*output's shape \(2, 4\), got \(2, 3\)"),
+        ({}, "xwbgbmvx", ValueError, "batch norm need batch_norm_eps"),
+        ({"statistics": 1}, "xwb", TypeError, "statistics"),
     ],
 )
 def test_wrong_attributes(attributes: dict[str, Any], inputs: str, error: type[Exception], words: str) -> None:
@@ -320,6 +323,22 @@ def test_folded_batch_norms_are_for_inference() -> None:
     x, w, statistics = image(2, 3), image(4, 3), [np.ones(4, np.float32)] * 4
     with pytest.raises(ValueError, match="linear: batch_norm_eps is for inference only"):
         _core.backward("linear", {"batch_norm_eps": 1e-5}, [x, w, None, *statistics], [image(2, 4)], [True] * 7)
+
+
+@pytest.mark.parametrize("activation", ["none", "relu6"])
+def test_statistics_are_of_what_is_stored(activation: str) -> None:
+    """Parts of (pixels, means, sums of squared deviations); an algorithm that cannot gather them gives none."""
+    x, w, b, r = image(3, 4, 9, 8), image(19, 4, 3, 3), image(1, 19)[0], image(3, 19, 7, 6)
+    attributes = {"statistics": True, "activation": activation, "algorithm": "direct"}
+    y, rows = _core.forward("conv2d", attributes, [x, w, b, None, None, None, None, r])
+    pixels, mean, square = rows[:, :1].astype(np.float64), rows[:, 1:20], rows[:, 20:]
+    assert pixels.sum() == 3 * 7 * 6
+    expected = y.astype(np.float64).transpose(0, 2, 3, 1).reshape(-1, 19)
+    total = (pixels * mean).sum(0) / pixels.sum()
+    np.testing.assert_allclose(total, expected.mean(0), rtol=1e-5, atol=1e-5)
+    spread = (square + pixels * (mean - total) ** 2).sum(0)
+    np.testing.assert_allclose(spread, ((expected - expected.mean(0)) ** 2).sum(0), rtol=1e-4)
+    assert len(_core.forward("conv2d", {**attributes, "algorithm": "im2col"}, [x, w, b])) == 1
 
 
 def test_unknown_algorithms_are_told_the_known_ones() -> None:

@@ -112,7 +112,9 @@ class GradientPlanner {
 
   // A concat's gradient, which it shares with none, is now its slices.
   void forget(const View& whole) {
-    std::erase_if(owners_, [&](const Owner& owner) { return owner.use.last == kNever && owner.view.region == whole.region && owner.view.offset == whole.offset; });
+    std::erase_if(owners_, [&](const Owner& o) {
+      return o.use.last == kNever && o.view.region == whole.region && o.view.offset == whole.offset;
+    });
   }
 
   View slice(const Node& concat, int slot) const {
