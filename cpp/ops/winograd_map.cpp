@@ -20,6 +20,11 @@ constexpr int64_t kMaxWidth = 64;     // of a panel
 // An odd number of lines: the points, written one after the other, then fall into different sets of the caches.
 int64_t spread(int64_t floats) { return (ceil_div(floats, kLine) | 1) * kLine; }
 
+// Weights are packed in short runs, far from each other, that the processor does not foresee.
+void fetch(const float* p, int64_t floats) {
+  for (int64_t i = 0; i < floats; i += kLine) __builtin_prefetch(p + i);
+}
+
 }  // namespace
 
 WinogradMap::WinogradMap(const WinogradPlan& plan)
@@ -44,9 +49,15 @@ void WinogradMap::pack_taps(const float* weight, int64_t panel, int64_t first, i
   const int64_t nr = panel_.nr, width = panel_width(panel);
   const float* from = weight + panel * nr * s_.w_out;
   if (width < nr) std::fill_n(taps, (last - first) * 9 * nr, 0.0f);
-  if (s_.w_in == 9) return table().winograd.transpose(from + first * 9, s_.w_out, width, (last - first) * 9, taps, nr);
-  for (int64_t c = first; c < last; ++c)
+  if (!s_.turned) {
+    const int64_t following = std::min(kPackChannels, s_.in_c - last);
+    for (int64_t k = 0; k < width; ++k) fetch(from + k * s_.w_out + last * 9, following * 9);
+    return table().winograd.transpose(from + first * 9, s_.w_out, width, (last - first) * 9, taps, nr);
+  }
+  for (int64_t c = first; c < last; ++c) {
+    if (c + 2 < s_.in_c) fetch(from + (c + 2) * s_.w_in, width * 9);
     table().winograd.transpose(from + c * s_.w_in, s_.w_out, width, 9, taps + (c - first) * 9 * nr, nr);
+  }
 }
 
 WinogradTaps WinogradMap::taps(const float* taps, int64_t channels) const {
