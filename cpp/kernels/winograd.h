@@ -18,8 +18,8 @@
 //                0   1   1    0                               0   1  -1   1                   1/2 1/2 1/2
 //                0  -1   1    0                                                               1/2 -1/2 1/2
 //                0  -1   0    1                                                                0   0   1
-// Vectors lie along channels; values of point i * alpha + j stand `step` floats from those of the one before. A NaN or an
-// infinity in d reaches all of its tile's outputs.
+// Vectors lie along channels; values of point i * alpha + j stand `step` floats from those of the one before. A NaN or
+// an infinity in d reaches all of its tile's outputs.
 #pragma once
 
 #include <cstdint>
