@@ -259,9 +259,11 @@ void SharedWinograd::run_panel(int64_t panel, int64_t first_part, int64_t last_p
   const PointMatrices m = m_layout(reinterpret_cast<float*>(scratch + bytes({nullptr, chunk_step_, 0})), block_tiles_);
   if (!from_taps_) multiply(tiles, v, 0, s_.in_c, packed + panel * s_.points() * u_step(), u_step(), m, {});
   for (int64_t c = 0; from_taps_ && c < s_.in_c; c += chunk_) {
-    const int64_t length = std::min(chunk_, s_.in_c - c);
-    transforms_.filter(taps(packed + (panel * s_.in_c + c) * channel, length), u, chunk_step_);
-    multiply(tiles, v, c, length, u, chunk_step_, m, {});
+    const int64_t length = std::min(chunk_, s_.in_c - c), following = std::min(chunk_, s_.in_c - c - length);
+    const float* from = packed + (panel * s_.in_c + c) * channel;
+    transforms_.filter(taps(from, length), u, chunk_step_);
+    multiply(tiles, v, c, length, u, chunk_step_, m,
+             {from + length * channel, channel, channel, following, 0, following});
   }
   for (int64_t part = first_part; part < last_part; ++part) {
     const int64_t begin = parts_.first(part), end = parts_.first(part + 1);
