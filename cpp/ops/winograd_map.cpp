@@ -20,6 +20,11 @@ constexpr int64_t kMaxWidth = 64;     // of a panel
 // An odd number of lines: the points, written one after the other, then fall into different sets of the caches.
 int64_t spread(int64_t floats) { return (ceil_div(floats, kLine) | 1) * kLine; }
 
+// Weights are packed in short runs, far from each other, that the processor does not foresee.
+void fetch(const float* p, int64_t floats) {
+  for (int64_t i = 0; i < floats; i += kLine) __builtin_prefetch(p + i);
+}
+
 }  // namespace
 
 WinogradMap::WinogradMap(const WinogradPlan& plan)
@@ -44,9 +49,15 @@ void WinogradMap::pack_taps(const float* weight, int64_t panel, int64_t first, i
   const int64_t nr = panel_.nr, width = panel_width(panel);
   const float* from = weight + panel * nr * s_.w_out;
   if (width < nr) std::fill_n(taps, (last - first) * 9 * nr, 0.0f);
-  if (s_.w_in == 9) return table().winograd.transpose(from + first * 9, s_.w_out, width, (last - first) * 9, taps, nr);
-  for (int64_t c = first; c < last; ++c)
+  if (!s_.turned) {
+    const int64_t following = std::min(kPackChannels, s_.in_c - last);
+    for (int64_t k = 0; k < width; ++k) fetch(from + k * s_.w_out + last * 9, following * 9);
+    return table().winograd.transpose(from + first * 9, s_.w_out, width, (last - first) * 9, taps, nr);
+  }
+  for (int64_t c = first; c < last; ++c) {
+    if (c + 2 < s_.in_c) fetch(from + (c + 2) * s_.w_in, width * 9);
     table().winograd.transpose(from + c * s_.w_in, s_.w_out, width, 9, taps + (c - first) * 9 * nr, nr);
+  }
 }
 
 WinogradTaps WinogradMap::taps(const float* taps, int64_t channels) const {
@@ -248,9 +259,11 @@ void SharedWinograd::run_panel(int64_t panel, int64_t first_part, int64_t last_p
   const PointMatrices m = m_layout(reinterpret_cast<float*>(scratch + bytes({nullptr, chunk_step_, 0})), block_tiles_);
   if (!from_taps_) multiply(tiles, v, 0, s_.in_c, packed + panel * s_.points() * u_step(), u_step(), m, {});
   for (int64_t c = 0; from_taps_ && c < s_.in_c; c += chunk_) {
-    const int64_t length = std::min(chunk_, s_.in_c - c);
-    transforms_.filter(taps(packed + (panel * s_.in_c + c) * channel, length), u, chunk_step_);
-    multiply(tiles, v, c, length, u, chunk_step_, m, {});
+    const int64_t length = std::min(chunk_, s_.in_c - c), following = std::min(chunk_, s_.in_c - c - length);
+    const float* from = packed + (panel * s_.in_c + c) * channel;
+    transforms_.filter(taps(from, length), u, chunk_step_);
+    multiply(tiles, v, c, length, u, chunk_step_, m,
+             {from + length * channel, channel, channel, following, 0, following});
   }
   for (int64_t part = first_part; part < last_part; ++part) {
     const int64_t begin = parts_.first(part), end = parts_.first(part + 1);

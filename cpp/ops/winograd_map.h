@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The ways through a Winograd convolution. With V the transformed tiles, U the transformed weights and M their products,
-// each a matrix per point (V: tiles x input channels, U: input x output channels, M: tiles x output channels):
+// The ways through a Winograd convolution. With V the transformed tiles, U the transformed weights and M their
+// products, each a matrix per point (V: tiles x input channels, U: input x output channels, M: tiles x output
+// channels):
 //  * BlockedWinograd, for many tiles: a thread takes a part of the tiles through all steps; V and M stay in its L2, and
 //    U, packed, streams by.
 //  * SharedWinograd, for few tiles or large weights: all threads make V of some parts, then each takes panels of output
