@@ -10,6 +10,9 @@ from case import Case, Shape
 
 TAILS = (1, 3, 4, 5, 6, 7, 8, 15, 16, 17, 31, 33, 64, 65)
 
+# (channels, channels per group)
+NARROW = ((18, 2), (21, 3), (24, 4), (35, 5), (42, 6), (21, 7), (24, 8), (36, 12), (48, 16), (48, 24), (68, 17))
+
 
 def pair(v: int | tuple[int, int]) -> list[int]:
     return [v, v] if isinstance(v, int) else list(v)
@@ -67,6 +70,20 @@ def _conv_cases() -> list[Case]:
         conv((1, 33, 9, 9), 33, 5, stride=2, padding=2, groups=33),
         conv((1, 5, 6, 6), 15, 3, padding=1, groups=5),
         conv((1, 16, 8, 8), 16, 3, padding=2, dilation=2, groups=16, bias=False),
+        # narrow groups, several in a vector: whole and straddling ones, more inputs than outputs and fewer, tails
+        conv((2, 32, 9, 17), 32, 3, padding=1, groups=8),
+        *(conv((1, c, 5, 6), c, 3, padding=1, groups=c // width) for c, width in NARROW),
+        conv((2, 32, 6, 5), 16, 3, padding=1, groups=8),
+        conv((1, 24, 5, 7), 72, 3, padding=1, groups=12),
+        conv((1, 36, 5, 7), 30, 3, stride=2, padding=1, groups=6),
+        conv((1, 20, 8, 9), 40, 3, stride=(2, 1), padding=1, groups=20),
+        conv((2, 32, 11, 10), 32, 5, padding=2, groups=8),
+        conv((1, 32, 9, 10), 32, 3, stride=2, padding=(1, 2, 0, 3), dilation=2, groups=8),
+        conv((1, 16, 7, 6), 32, (2, 4), stride=3, groups=4, bias=False),
+        conv((1, 16, 3, 2), 16, 3, padding=3, groups=4),
+        conv((3, 64, 5, 4), 64, 1, groups=16),
+        conv((0, 32, 5, 5), 32, 3, padding=1, groups=8),
+        conv((9, 48, 14, 15), 48, 3, padding=1, groups=6),
         # asymmetric padding; valid, same, full
         conv((2, 3, 5, 6), 4, 3, padding=(0, 1, 2, 0)),
         conv((1, 3, 5, 6), 4, 3, stride=2, padding=(2, 0, 0, 1)),
@@ -102,6 +119,15 @@ def _conv_cases() -> list[Case]:
         conv((1, 48, 30, 31), 48, 3, stride=2, padding=1, groups=48),
         conv((2, 64, 17, 17), 64, 3, padding=1, groups=4),
         conv((16, 6, 14, 14), 16, 5),
+        # backward-weight in several chunks of tiles, and blocks of either channels
+        conv((3, 66, 28, 27), 5, 3, padding=1, bias=False),
+        conv((3, 5, 29, 30), 70, 3, padding=(1, 0, 2, 1)),
+        # 3x3 of stride 1 in few and many tiles and weights, tiles cut off by edges, padding beyond the kernel
+        conv((2, 40, 9, 11), 24, 3, padding=(0, 3, 4, 1)),
+        conv((3, 20, 6, 6), 36, 3, padding=5),
+        conv((5, 24, 20, 18), 40, 3, padding=1),
+        conv((1, 300, 7, 7), 72, 3, padding=1),
+        conv((7, 48, 2, 2), 64, 3, padding=1, bias=False),
     ]
 
 

@@ -277,7 +277,7 @@ def test_steps_tell_what_is_run() -> None:
     assert [s["kind"] for s in steps] == [n.kind for n in net.nodes]
     assert sum(s["parameters"] for s in steps) == sum(p.size for p in net.parameters.values())
     convolutions = [s for s in steps if s["kind"] == "conv2d"]
-    assert all(s["algorithm"] in ("direct", "im2col") for s in convolutions)
+    assert all(s["algorithm"] in ("winograd", "direct", "im2col") for s in convolutions)
     assert steps[0]["output"] == (IMAGES[0], 8, 12, 12)
     assert steps[0]["flops"] == 2 * IMAGES[0] * 8 * 12 * 12 * 3 * 9
 
@@ -289,6 +289,28 @@ def test_profile_times_every_step() -> None:
     assert [s["name"] for s in profile] == [s["name"] for s in program.steps()]
     assert all(s["seconds"] >= 0 for s in profile)
     assert len(profile) == len(net.nodes)
+
+
+def test_training_profiles_have_every_pass() -> None:
+    net, program = make(residual, training=True)
+    optimizer = _core.Optimizer("adam", {}, [p.size for p in net.parameters.values()])
+    plain = program.profile(batch_of())
+    assert [{k: s[k] for k in step} for s, step in zip(plain, program.steps(), strict=True)] == program.steps()
+    profile = program.profile(batch_of(), optimizer, 1e-3)
+    assert [s["pass"] for s in profile] == [s["pass"] for s in plain] + ["update"]
+    assert optimizer.step_count == 1
+    forward, backward = ([s for s in profile if s["pass"] == which] for which in ("forward", "backward"))
+    assert len(forward) == len(net.nodes) + 1  # with the count of right answers
+    assert all(s["seconds"] > 0 and s["bytes"] > 0 and s["threads"] >= 1 for s in backward)
+    convolutions = {s["name"]: s for s in backward if s["kind"] == "conv2d"}
+    assert convolutions["conv0"]["algorithm"].startswith("weight: ")  # nobody wants the image's gradient
+    assert convolutions["conv3"]["algorithm"].startswith("input: ")
+    for step in forward:
+        if step["kind"] == "conv2d":
+            passes = 1 if step["name"] == "conv0" else 2
+            assert convolutions[step["name"]]["flops"] == passes * step["flops"]
+    size = sum(p.size for p in net.parameters.values())
+    assert profile[-1]["bytes"] == 4 * 7 * size
 
 
 # --- training ----------------------------------------------------------------------------------------------------

@@ -102,11 +102,9 @@ struct Sums {
 // With s, the first pixel, for a shift and d = x - s:  mean = s + sum(d) / n,  square = sum(d^2) - sum(d)^2 / n.
 // |mean - s| is at most sqrt(n square), as s is one of the n values: what the difference cancels is a factor of n at
 // worst, and about 2 in general.
-void moments(int64_t pixels, int64_t channels, ConstRows x, float* row) {
+void moments(int64_t pixels, int64_t channels, ConstRows x, bool joined, float* mean, float* square) {
   const float n = static_cast<float>(pixels);
-  float *mean = row + 1, *square = mean + channels;
-  row[0] = n;
-  each_strip(pixels, channels, x.pitch == channels, [&](const Strip& s) CC_LAMBDA {
+  each_strip(pixels, channels, joined, [&](const Strip& s) CC_LAMBDA {
     const Repeated shift(s, x.data);
     Sums d1(s), d2(s);
     const int64_t ahead = s.ahead(x.pitch);

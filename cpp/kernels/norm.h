@@ -49,9 +49,11 @@ struct ResponseArgs {
 
 struct NormKernels {
   NormActivationKernels with[kNormActivations];
-  // A row of statistics: the number of pixels, each channel's mean, each channel's sum of (x - mean)^2.
-  void (*moments)(int64_t pixels, int64_t channels, ConstRows x, float* row);
-  // Those of `count` rows together, for channels [begin, end). A row without pixels does not count.
+  // Each channel's mean, and its sum of (x - mean)^2. joined: there are no gaps in x, and narrow pixels may be summed
+  // several at a time; else a channel's sums are the same bits whatever channels are with it.
+  void (*moments)(int64_t pixels, int64_t channels, ConstRows x, bool joined, float* mean, float* square);
+  // Those of `count` rows of statistics together, for channels [begin, end). A row is the number of its pixels, each
+  // channel's mean, each channel's square; one without pixels does not count.
   void (*merge_moments)(int64_t count, int64_t channels, const float* rows, int64_t begin, int64_t end, double* mean,
                         double* square);
   // total[j] = sum over i < count, in order, of parts[i * size + j]

@@ -5,20 +5,36 @@
 #include <vector>
 
 #include "base/cpu.h"
+#include "kernels/depthwise.h"
 #include "kernels/elementwise.h"
+#include "kernels/grouped.h"
 #include "kernels/norm.h"
 #include "kernels/optimizer.h"
+#include "kernels/pack.h"
+#include "kernels/plane.h"
 #include "kernels/pool.h"
+#include "kernels/row_product.h"
+#include "kernels/run_tile.h"
 #include "kernels/tile.h"
+#include "kernels/winograd.h"
+#include "kernels/winograd_weight.h"
 
 namespace convcore {
 
 struct KernelTable {
   Isa isa;
-  TileKernels tile;                // convolution and matrix product
+  TileKernels tile;                       // convolution and matrix product
+  RunKernels run;                         // gather tiles of neighbouring pixels
+  PlaneKernels plane;                     // few output channels: vectors along pixels
+  PackKernels pack;                       // weights and operands for the tiles
+  WinogradKernels winograd;               // transforms of tiles, filters and outputs
+  WinogradWeightKernels winograd_weight;  // and of what backward-weight needs
+  RowProductKernels row_product;          // backward-weight of few channels
+  DepthwiseKernels depthwise;             // one channel per group
+  GroupedKernels grouped;                 // convolution in narrow groups
   PoolKernels pool;
-  ElementwiseKernels elementwise;  // activations, softmax, add, multiply, copies
-  NormKernels norm;                // batch norm, local response norm
+  ElementwiseKernels elementwise;         // activations, softmax, add, multiply, copies
+  NormKernels norm;                       // batch norm, local response norm
   OptimizerKernels optimizer;
 };
 

@@ -38,11 +38,13 @@ class BatchNorm : public Op {
 
   std::string_view kind() const override { return kKind; }
   bool is_dense(int input) const override { return input != kX && input != kResidual; }
-  bool can_run_in_place() const override { return true; }
+  bool can_run_in_place(int input) const override { return input == kX || input == kResidual; }
   bool backward_reads_input(int input) const override {
     return input == kX || input == kWeight || (input == kBias && masks() && !residual_);
   }
   bool backward_reads_outputs() const override { return masks() && residual_; }
+  bool spends_grad_outputs() const override { return masks() && residual_; }
+  bool passes_gradient(int input) const override { return input == kResidual; }
   int64_t flops() const override { return (training_ ? 7 : 2) * pixels_ * channels_; }
 
   std::vector<TensorSpec> plan(std::span<const TensorSpec> inputs, bool training) override {
@@ -202,7 +204,9 @@ class BatchNorm : public Op {
     const float* rows = given_rows_ ? call.inputs[kStatistics].f32() : scratch.parts;
     if (given_rows_ == 0)
       for_chunks(Direction::forwards, [&](int64_t chunk, int64_t first, int64_t pixels) {
-        table().norm.moments(pixels, channels_, rows_in(x, first), scratch.parts + chunk * row);
+        float* part = scratch.parts + chunk * row;
+        part[0] = static_cast<float>(pixels);
+        table().norm.moments(pixels, channels_, rows_in(x, first), x.packed(), part + 1, part + 1 + channels_);
       });
     double *mean = scratch.total, *square = mean + channels_;
     parallel_for(channels_, 64, 8 * count, [&](int64_t begin, int64_t end) {

@@ -9,6 +9,7 @@
 #include "base/cpu.h"
 #include "base/memory.h"
 #include "base/parallel.h"
+#include "kernels/table.h"
 #include "ops/tiles.h"
 
 namespace convcore {
@@ -18,6 +19,10 @@ constexpr int64_t kMaxBlockPixels = 1024;  // pointer tables of a block stay sma
 constexpr int64_t kMinBlockColumns = 64;   // shorter parts of a row would mostly be halo
 constexpr int64_t kMaxTaps = 1 << 16;      // lists of taps stay smaller than weights
 constexpr int64_t kTasksPerSlot = 4;       // enough to even out threads that are slowed by others
+constexpr int64_t kPackedRows = 8;         // rows of the weights that are walked at a time: few pages
+constexpr int64_t kLeastMoments = 16;      // pixels: moments of fewer cost as much as the pixels
+constexpr int64_t kLeastRun = 8;           // pixels: fewer accumulators wait for each other
+constexpr int64_t kMomentChannels = 64;    // gathered together, so that sums do not wait for each other
 
 }  // namespace
 
@@ -27,14 +32,31 @@ bool DirectConvolution::accepts(const Conv2dGeometry& g, Pass pass) {
          (pass != Pass::backward_input || parts <= std::max<int64_t>(64, 4 * g.taps()));
 }
 
+double DirectConvolution::cycles(const DirectShape& s) {
+  constexpr double kTile = 90;  // besides the products: to begin a tile, and to store it
+  double all = 0;
+  for (const SubConvolution& sub : s.parts) {
+    const double products = static_cast<double>(s.in_c) * static_cast<double>(sub.taps.size());
+    const TileShape& tile = choose_tile(s.out_c, s.in_c * static_cast<int64_t>(sub.taps.size()));
+    const double vectors = static_cast<double>(tile.nr) / table().tile.lanes;
+    all += static_cast<double>(s.n * s.groups * sub.rows * sub.cols * ceil_div(s.out_c, tile.nr)) *
+           (products * vectors / 2 / tile.efficiency + kTile / tile.mr);
+  }
+  return all;
+}
+
 DirectConvolution::DirectConvolution(DirectShape shape) : s_(std::move(shape)), slots_(num_threads()) {
   int64_t most_taps = 0, block_floats = 0, block_pixels = 0;
   for (const SubConvolution& sub : s_.parts) most_taps = std::max<int64_t>(most_taps, sub.taps.size());
   tile_ = choose_tile(s_.out_c, s_.in_c * most_taps);
   panels_ = ceil_div(s_.out_c, tile_.nr);
+  tap_place_.assign(s_.taps, -1);
   for (const SubConvolution& sub : s_.parts) {
-    const Part part = plan_part(sub, packed_floats_);
-    packed_floats_ += s_.groups * panels_ * static_cast<int64_t>(sub.taps.size()) * s_.in_c * tile_.nr;
+    const Part part = plan_part(sub, panel_floats_);
+    for (const SubConvolution::Tap& tap : sub.taps) {
+      tap_place_[tap.weight] = panel_floats_;
+      panel_floats_ += s_.in_c * tile_.nr;
+    }
     if (part.padded) block_floats = std::max(block_floats, part.block_images * part.halo_h * part.halo_w * s_.in_c);
     block_pixels = std::max(block_pixels, part.block_images * part.block_rows * part.block_cols);
     parts_.push_back(part);
@@ -86,6 +108,8 @@ DirectConvolution::Part DirectConvolution::plan_part(const SubConvolution& sub, 
   }
   p.halo_h = halo_rows(p.block_rows);
   p.halo_w = halo_cols(p.block_cols);
+  const int64_t row_tiles = ceil_div(p.block_cols, table().run.max_rows);
+  if (tile_.nr == table().tile.lanes && p.block_cols / row_tiles >= kLeastRun) p.row_tiles = row_tiles;
   return p;
 }
 
@@ -121,7 +145,18 @@ DirectConvolution::Task DirectConvolution::task(int64_t number) const {
   return t;
 }
 
-size_t DirectConvolution::packed_bytes() const { return packed_floats_ * 4; }
+int64_t DirectConvolution::statistic_parts() const {
+  const SubConvolution& sub = s_.parts[0];
+  if (s_.parts.size() > 1 || parts_[0].block_cols < sub.cols || sub.rows * sub.cols < kLeastMoments) return 0;
+  return s_.n * ceil_div(sub.rows, parts_[0].block_rows);
+}
+
+int64_t DirectConvolution::statistic_pixels(int64_t part) const {
+  const int64_t row = part % ceil_div(s_.out_h, parts_[0].block_rows) * parts_[0].block_rows;
+  return std::min(parts_[0].block_rows, s_.out_h - row) * s_.out_w;
+}
+
+size_t DirectConvolution::packed_bytes() const { return s_.groups * panels_ * panel_floats_ * 4; }
 size_t DirectConvolution::workspace_bytes() const {
   return slots_ * (block_bytes_ + offsets_bytes_ + 3 * pixels_bytes_);
 }
@@ -133,41 +168,29 @@ DirectConvolution::Scratch DirectConvolution::scratch(std::byte* slot) const {
           reinterpret_cast<const float**>(pixels + 2 * pixels_bytes_)};
 }
 
-// packed: [part][group][panel][tap][input channel][NR], zero beyond the last channel.
+// packed: [group][panel][part][tap][input channel][NR], zero beyond the last channel.
 void DirectConvolution::pack(const float* weight, std::byte* packed) const {
-  for (size_t i = 0; i < parts_.size(); ++i) {
-    const int64_t panel_floats = static_cast<int64_t>(s_.parts[i].taps.size()) * s_.in_c * tile_.nr;
-    float* part = reinterpret_cast<float*>(packed) + parts_[i].weights;
-    parallel_for(s_.groups * panels_, 1, panel_floats * 4, [&](int64_t begin, int64_t end) {
+  const PackKernels& kernels = table().pack;
+  const int64_t nr = tile_.nr;
+  parallel_for(s_.groups * panels_, 1, panel_floats_ * 4, [&](int64_t begin, int64_t end) {
+    const int64_t block = s_.w_in < s_.w_out ? s_.in_c : kPackedRows;  // input channels of all panels, then the next
+    for (int64_t c = 0; c < s_.in_c; c += block)
       for (int64_t p = begin; p < end; ++p) {
-        const int64_t group = p / panels_, first = p % panels_ * tile_.nr;
-        pack_panel(s_.parts[i].taps, weight + group * s_.w_group + first * s_.w_out,
-                   std::min<int64_t>(tile_.nr, s_.out_c - first), part + p * panel_floats);
+        const int64_t first = p % panels_ * nr, columns = std::min<int64_t>(nr, s_.out_c - first);
+        const float* source = weight + p / panels_ * s_.w_group + first * s_.w_out + c * s_.w_in;
+        float* panel = reinterpret_cast<float*>(packed) + p * panel_floats_ + c * nr;
+        const int64_t channels = std::min(block, s_.in_c - c);
+        if (s_.w_in < s_.w_out) {  // an output channel's weights lie together
+          kernels.transpose({source, s_.w_out, columns, channels, s_.taps, panel, tap_place_.data(), nr, nr});
+        } else if (s_.taps == 1) {
+          if (tap_place_[0] >= 0) kernels.copy_rows(source, s_.w_in, channels, columns, panel + tap_place_[0], nr);
+        } else {
+          for (int64_t i = 0; i < channels; ++i)
+            kernels.transpose({source + i * s_.w_in, s_.w_out, columns, 1, s_.taps, panel + i * nr, tap_place_.data(),
+                               nr, nr});
+        }
       }
-    });
-  }
-}
-
-// A transpose in blocks of 16 input channels, reading along the shorter stride: both sides stay in L1.
-void DirectConvolution::pack_panel(const std::vector<SubConvolution::Tap>& taps, const float* w, int64_t columns,
-                                   float* panel) const {
-  const int64_t nr = tile_.nr, count = static_cast<int64_t>(taps.size());
-  if (count == 1) return pack_panels(w + taps[0].weight, s_.w_out, s_.w_in, columns, s_.in_c, nr, panel);
-  if (columns < nr) std::fill_n(panel, count * s_.in_c * nr, 0.0f);
-  const auto copy = [&](int64_t c, int64_t o) {
-    const float* source = w + c * s_.w_in + o * s_.w_out;
-    for (int64_t t = 0; t < count; ++t) panel[(t * s_.in_c + c) * nr + o] = source[taps[t].weight];
-  };
-  for (int64_t c0 = 0; c0 < s_.in_c; c0 += 16) {
-    const int64_t c1 = std::min(s_.in_c, c0 + 16);
-    if (s_.w_in < s_.w_out) {
-      for (int64_t o = 0; o < columns; ++o)
-        for (int64_t c = c0; c < c1; ++c) copy(c, o);
-    } else {
-      for (int64_t c = c0; c < c1; ++c)
-        for (int64_t o = 0; o < columns; ++o) copy(c, o);
-    }
-  }
+  });
 }
 
 void DirectConvolution::run(const Tensor& in, const std::byte* packed, const Epilogue& epilogue, const Tensor& out,
@@ -256,22 +279,54 @@ void DirectConvolution::run_task(const Task& task, const Tensor& in, const float
       }
     }
 
-  const int64_t tiles = ceil_div(pixels, tile_.mr), panel_floats = static_cast<int64_t>(sub.taps.size()) * s_.in_c * tile_.nr;
-  const float* w = packed + p.weights + (task.group * panels_ + task.panel) * panel_floats;
+  const int64_t tiles = p.row_tiles > 0 ? 0 : ceil_div(pixels, tile_.mr);
+  const float* w = packed + (task.group * panels_ + task.panel) * panel_floats_ + p.weights;
+  int64_t counted = channel0, stored = channel0;  // channels whose moments are gathered, that are in memory
   TileStore store{epilogue.bias ? epilogue.bias + channel0 : nullptr, nullptr, epilogue.lower, epilogue.upper};
+  RunArgs run{.x = nullptr, .x_step = s_.in_step_w * pitch, .offsets = scratch.offsets, .segments = segments,
+              .length = length, .w = nullptr, .y = nullptr, .y_step = s_.out_step_w * out.pitch, .columns = 0,
+              .bias = nullptr, .add = nullptr, .add_step = s_.out_step_w * epilogue.residual_pitch,
+              .lower = epilogue.lower, .upper = epilogue.upper};
   for (int64_t q = 0; q < task.panels; ++q) {
     const int64_t width = std::min(columns, s_.out_c - (task.panel + q) * columns);
+    if (p.row_tiles > 0) {
+      run.columns = static_cast<int>(width), run.w = w, run.bias = store.bias;
+      for (int64_t row = 0; row < pixels; row += task.cols)
+        for (int64_t t = 0; t < p.row_tiles; ++t) {
+          const int64_t first = row + task.cols * t / p.row_tiles, last = row + task.cols * (t + 1) / p.row_tiles;
+          run.x = scratch.x[first], run.y = scratch.y[first];
+          if (epilogue.residual) run.add = scratch.residual[first];
+          table().run.tile(static_cast<int>(last - first), run);
+        }
+    }
     for (int64_t t = 0; t < tiles; ++t) {  // rows are shared out evenly: no thin last tile
       const int64_t first = pixels * t / tiles, last = pixels * (t + 1) / tiles;
       if (epilogue.residual) store.add = scratch.residual + first;
       tile_.gather(static_cast<int>(last - first), static_cast<int>(width), scratch.x + first, scratch.offsets,
                    segments, length, w, scratch.y + first, store);
     }
-    w += panel_floats;
+    stored += width;
+    if (epilogue.statistics && (stored - counted >= kMomentChannels || q + 1 == task.panels)) {
+      gather_moments(task, out, counted, stored - counted, epilogue.statistics);
+      counted = stored;
+    }
+    w += panel_floats_;
     if (store.bias) store.bias += columns;
     for (int64_t i = 0; i < pixels; ++i) scratch.y[i] += columns;
     if (epilogue.residual)
       for (int64_t i = 0; i < pixels; ++i) scratch.residual[i] += columns;
+  }
+}
+
+// While the block is in L2. Each channel's sums run over the pixels of a part in order, whatever shares its block.
+void DirectConvolution::gather_moments(const Task& task, const Tensor& out, int64_t channel, int64_t channels,
+                                       float* statistics) const {
+  const int64_t all = s_.groups * s_.out_c, block_rows = parts_[0].block_rows;
+  for (int64_t n = task.n; n < task.n + task.images; ++n) {
+    const int64_t part = n * ceil_div(s_.out_h, block_rows) + task.row / block_rows;
+    const float* y = out.f32() + (n * s_.out_h + task.row) * s_.out_w * out.pitch + channel;
+    float* mean = statistics + 2 * part * all + channel;
+    table().norm.moments(task.rows * s_.out_w, channels, {y, out.pitch}, false, mean, mean + all);
   }
 }
 

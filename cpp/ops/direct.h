@@ -17,6 +17,9 @@ class DirectConvolution final : public ConvMap {
   // Not if halos, or lists of taps or of sub-convolutions, would outgrow the data.
   static bool accepts(const Conv2dGeometry& g, Pass pass);
 
+  // An estimate, against the other ways to the same result.
+  static double cycles(const DirectShape& s);
+
   explicit DirectConvolution(DirectShape shape);
 
   size_t packed_bytes() const override;
@@ -24,6 +27,9 @@ class DirectConvolution final : public ConvMap {
   void pack(const float* weight, std::byte* packed) const override;
   void run(const Tensor& in, const std::byte* packed, const Epilogue& epilogue, const Tensor& out,
            std::byte* workspace) const override;
+  // A part is a block of rows of one image. None for several sub-convolutions, parts of rows, or a few pixels.
+  int64_t statistic_parts() const override;
+  int64_t statistic_pixels(int64_t part) const override;
 
  private:
   // A sub-convolution cut into blocks of output rows (of whole small images; of parts of long rows) whose input stays
@@ -34,7 +40,8 @@ class DirectConvolution final : public ConvMap {
     int64_t halo_h, halo_w;      // input pixels that one image of a block reads
     bool padded;                 // some tap leaves the input: blocks are copied into a zero halo
     bool mergeable;              // the taps of one row are neighbours: one segment where pixels have no gaps
-    int64_t weights;             // floats from the start of the packed weights
+    int64_t weights;             // floats from the start of a panel of the packed weights
+    int64_t row_tiles;           // of one vector of channels, cut from each row of a block; 0: tiles cross rows
     int64_t splits;              // shares of the panels, so that every thread has work
     int64_t last_task;           // tasks of this part and those before it
   };
@@ -53,11 +60,11 @@ class DirectConvolution final : public ConvMap {
   Part plan_part(const SubConvolution& sub, int64_t weights) const;
   int64_t blocks_of(const Part& part, const SubConvolution& sub) const;
   Task task(int64_t number) const;
-  void pack_panel(const std::vector<SubConvolution::Tap>& taps, const float* w, int64_t columns, float* panel) const;
   Scratch scratch(std::byte* slot) const;
   void run_task(const Task& task, const Tensor& in, const float* packed, const Epilogue& epilogue, const Tensor& out,
                 const Scratch& scratch) const;
   void copy_block(const Task& task, const Tensor& in, float* block) const;
+  void gather_moments(const Task& task, const Tensor& out, int64_t channel, int64_t channels, float* statistics) const;
 
   DirectShape s_;
   TileShape tile_;
@@ -65,7 +72,8 @@ class DirectConvolution final : public ConvMap {
   std::vector<Part> parts_;
   int64_t tasks_ = 0;
   int64_t slots_;  // tasks that may run at once, each with its own scratch
-  int64_t packed_floats_ = 0;
+  int64_t panel_floats_ = 0;       // of the packed weights
+  std::vector<int64_t> tap_place_;  // where a tap's weights stand in a panel; -1: no part uses it
   size_t block_bytes_ = 0, offsets_bytes_ = 0, pixels_bytes_ = 0;  // of one slot's scratch
 };
 

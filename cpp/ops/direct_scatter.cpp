@@ -13,7 +13,17 @@
 
 namespace convcore {
 bool ScatterConvolution::accepts(const Conv2dGeometry& g) {
-  return g.groups == 1 && g.kernel_w > 1 && g.dilation_w == 1 && 2 * g.c <= table().tile.shape[0].nr;
+  return g.groups == 1 && g.kernel_w > 1 && g.dilation_w == 1;
+}
+
+double ScatterConvolution::cycles(const Conv2dGeometry& g) {
+  // Besides the products of a pixel of dy and a row of the kernel: to begin, and for each vector to add to what is there.
+  constexpr double kBegin = 8, kAdd = 3;
+  const TileShape& tile = choose_tile(g.kernel_w * g.c, g.o);
+  const double vectors = static_cast<double>(ceil_div(g.kernel_w * g.c, tile.nr) * tile.nr) / table().tile.lanes;
+  const double panels = static_cast<double>(ceil_div(g.kernel_w * g.c, tile.nr));
+  const double rows = static_cast<double>(g.n * g.out_h * g.out_w * g.kernel_h);
+  return rows * (vectors * static_cast<double>(g.o) / 2 / tile.efficiency + vectors * kAdd + panels * kBegin);
 }
 
 ScatterConvolution::ScatterConvolution(const Conv2dGeometry& g)

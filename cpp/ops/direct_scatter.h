@@ -14,6 +14,8 @@ class ScatterConvolution final : public ConvMap {
  public:
   // Few enough channels, neighbours without gaps, one group.
   static bool accepts(const Conv2dGeometry& g);
+  // An estimate, against the other ways to the same result.
+  static double cycles(const Conv2dGeometry& g);
 
   explicit ScatterConvolution(const Conv2dGeometry& g);
   size_t packed_bytes() const override;

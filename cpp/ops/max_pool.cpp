@@ -22,7 +22,7 @@ class MaxPool : public Op {
   MaxPool(std::string_view kind, PoolGeometry geometry) : kind_(kind), geometry_(std::move(geometry)) {}
 
   std::string_view kind() const override { return kind_; }
-  bool backward_reads_inputs() const override { return false; }
+  bool backward_reads_input(int) const override { return false; }
   int64_t flops() const override { return geometry_.flops(); }
   std::string algorithm() const override { return training_ ? name_of(backward_) : ""; }
 
@@ -144,7 +144,7 @@ class MaxPoolIndices : public Op {
     });
   }
 
-  bool has_gradient() const override { return false; }
+  bool has_gradient(int) const override { return false; }
   void backward(const OpCall&) const override { throw ValueError(message(kKind, "positions have no gradient")); }
 
  private:

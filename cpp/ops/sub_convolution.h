@@ -26,6 +26,7 @@ struct DirectShape {
   int64_t in_h, in_w, in_c, out_h, out_w, out_c;  // channels per group
   int64_t in_step_h, in_step_w, out_step_h, out_step_w;
   int64_t w_in, w_out, w_group;  // floats between input channels, output channels and groups in the weights
+  int64_t taps;                  // kH * kW: a run of floats in the weights, and the shorter one of w_in and w_out
   std::vector<SubConvolution> parts;
 };
 

@@ -25,23 +25,23 @@ const TileShape& choose_tile(int64_t channels, int64_t depth) {
 }
 
 void pack_panels(const float* source, int64_t row, int64_t col, int64_t n, int64_t k, int64_t width, float* panels) {
-  if (n % width) std::fill_n(panels + n / width * k * width, k * width, 0.0f);
-  // Of k: few pages of the source at a time, and where this is a transpose, few cache lines on both sides.
-  constexpr int64_t kBlock = 16;
-  for (int64_t p0 = 0; p0 < k; p0 += kBlock) {
-    const int64_t p1 = std::min(k, p0 + kBlock);
+  const PackKernels& kernels = table().pack;
+  constexpr int64_t kRows = 16;  // of k, for all panels, then the next: few pages of the source at a time
+  const int64_t block = col == 1 ? k : kRows, zero = 0;
+  for (int64_t p0 = 0; p0 < k; p0 += block)
     for (int64_t first = 0; first < n; first += width) {
-      const int64_t rows = std::min(width, n - first);
-      const float* s = source + first * row;
-      float* panel = panels + first * k;
+      const int64_t rows = std::min(width, n - first), count = std::min(block, k - p0);
+      const float* s = source + first * row + p0 * col;
+      float* panel = panels + first * k + p0 * width;
       if (row == 1) {  // the panel's rows lie together in the source
-        for (int64_t p = p0; p < p1; ++p) std::copy_n(s + p * col, rows, panel + p * width);
+        kernels.copy_rows(s, col, count, rows, panel, width);
+      } else if (col == 1) {
+        kernels.transpose({s, row, rows, count, 1, panel, &zero, width, width});
       } else {
-        for (int64_t j = 0; j < rows; ++j)
-          for (int64_t p = p0; p < p1; ++p) panel[p * width + j] = s[j * row + p * col];
+        for (int64_t p = 0; p < count; ++p)
+          for (int64_t j = 0; j < width; ++j) panel[p * width + j] = j < rows ? s[j * row + p * col] : 0.0f;
       }
     }
-  }
 }
 
 }  // namespace convcore

@@ -35,6 +35,8 @@ CC_INLINE void store_n(float* p, Vec v, int n) {
   }
   if (n) _mm_store_ss(p, half);
 }
+CC_INLINE void stream(float* p, Vec v) { _mm256_stream_ps(p, v); }
+CC_INLINE void stream_fence() { _mm_sfence(); }
 CC_INLINE Vec set1(float x) { return _mm256_set1_ps(x); }
 CC_INLINE Vec zero() { return _mm256_setzero_ps(); }
 CC_INLINE Vec fma(Vec a, Vec b, Vec c) { return _mm256_fmadd_ps(a, b, c); }
@@ -50,6 +52,13 @@ CC_INLINE Vec abs(Vec a) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a); }
 CC_INLINE Vec if_gt(Vec a, Vec b, Vec x, Vec y) { return _mm256_blendv_ps(y, x, _mm256_cmp_ps(a, b, _CMP_GT_OQ)); }
 CC_INLINE Vec if_ge(Vec a, Vec b, Vec x, Vec y) { return _mm256_blendv_ps(y, x, _mm256_cmp_ps(a, b, _CMP_GE_OQ)); }
 CC_INLINE Vec if_eq(Vec a, Vec b, Vec x, Vec y) { return _mm256_blendv_ps(y, x, _mm256_cmp_ps(a, b, _CMP_EQ_OQ)); }
+using Index = __m256i;
+CC_INLINE Index load_index(const int* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
+CC_INLINE Vec permute(Vec v, Index i) { return _mm256_permutevar8x32_ps(v, i); }
+CC_INLINE Vec permute2(Vec a, Vec b, Index i) {
+  const __m256 in_b = _mm256_castsi256_ps(_mm256_slli_epi32(i, 28));  // the sign bit: lane numbers of b have bit 3
+  return _mm256_blendv_ps(permute(a, i), permute(b, i), in_b);
+}
 CC_INLINE Vec pow2i(Vec v) {
   const __m256i e = _mm256_add_epi32(_mm256_cvtps_epi32(v), _mm256_set1_epi32(127));
   return _mm256_castsi256_ps(_mm256_slli_epi32(e, 23));
@@ -74,6 +83,10 @@ CC_INLINE void multiply_wide(VecBits a, VecBits b, VecBits* low, VecBits* high) 
   *low = (VecBits)_mm256_blend_epi32(even, _mm256_slli_epi64(odd, 32), 0xaa);
   *high = (VecBits)_mm256_blend_epi32(_mm256_srli_epi64(even, 32), odd, 0xaa);
 }
+CC_INLINE Vec pin(Vec v) {
+  __asm__("" : "+x"(v));
+  return v;
+}
 CC_INLINE float sum(Vec v) {
   __m128 s = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
   s = _mm_add_ps(s, _mm_movehl_ps(s, s));
@@ -83,6 +96,27 @@ CC_INLINE float hmax(Vec v) {
   __m128 s = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
   s = _mm_max_ps(s, _mm_movehl_ps(s, s));
   return _mm_cvtss_f32(_mm_max_ss(s, _mm_movehdup_ps(s)));
+}
+CC_INLINE void transpose(Vec (&r)[kLanes]) {
+  Vec t[kLanes];
+#pragma GCC unroll 4
+  for (int i = 0; i < kLanes; i += 2) {
+    t[i] = _mm256_unpacklo_ps(r[i], r[i + 1]);
+    t[i + 1] = _mm256_unpackhi_ps(r[i], r[i + 1]);
+  }
+#pragma GCC unroll 2
+  for (int i = 0; i < kLanes; i += 4)
+#pragma GCC unroll 2
+    for (int h = 0; h < 2; ++h) {
+      r[i + 2 * h] = _mm256_shuffle_ps(t[i + h], t[i + h + 2], 0x44);
+      r[i + 2 * h + 1] = _mm256_shuffle_ps(t[i + h], t[i + h + 2], 0xee);
+    }
+#pragma GCC unroll 4
+  for (int j = 0; j < 4; ++j) {
+    const Vec low = r[j], high = r[4 + j];
+    r[j] = _mm256_permute2f128_ps(low, high, 0x20);
+    r[4 + j] = _mm256_permute2f128_ps(low, high, 0x31);
+  }
 }
 
 }  // namespace convcore::CONVCORE_ISA

@@ -23,6 +23,8 @@ CC_INLINE Vec load(const float* p) { return _mm512_loadu_ps(p); }
 CC_INLINE Vec load_n(const float* p, int n) { return _mm512_maskz_loadu_ps(first_lanes(n), p); }
 CC_INLINE void store(float* p, Vec v) { _mm512_storeu_ps(p, v); }
 CC_INLINE void store_n(float* p, Vec v, int n) { _mm512_mask_storeu_ps(p, first_lanes(n), v); }
+CC_INLINE void stream(float* p, Vec v) { _mm512_stream_ps(p, v); }
+CC_INLINE void stream_fence() { _mm_sfence(); }
 CC_INLINE Vec set1(float x) { return _mm512_set1_ps(x); }
 CC_INLINE Vec zero() { return _mm512_setzero_ps(); }
 CC_INLINE Vec fma(Vec a, Vec b, Vec c) { return _mm512_fmadd_ps(a, b, c); }
@@ -44,6 +46,10 @@ CC_INLINE Vec if_ge(Vec a, Vec b, Vec x, Vec y) {
 CC_INLINE Vec if_eq(Vec a, Vec b, Vec x, Vec y) {
   return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ), y, x);
 }
+using Index = __m512i;
+CC_INLINE Index load_index(const int* p) { return _mm512_loadu_si512(p); }
+CC_INLINE Vec permute(Vec v, Index i) { return _mm512_permutexvar_ps(i, v); }
+CC_INLINE Vec permute2(Vec a, Vec b, Index i) { return _mm512_permutex2var_ps(a, i, b); }
 CC_INLINE Vec pow2i(Vec v) {
   const __m512i e = _mm512_add_epi32(_mm512_cvtps_epi32(v), _mm512_set1_epi32(127));
   return _mm512_castsi512_ps(_mm512_slli_epi32(e, 23));
@@ -65,8 +71,38 @@ CC_INLINE void multiply_wide(VecBits a, VecBits b, VecBits* low, VecBits* high) 
   *low = (VecBits)_mm512_mask_shuffle_epi32(even, 0xaaaa, odd, _MM_PERM_CCAA);
   *high = (VecBits)_mm512_mask_shuffle_epi32(odd, 0x5555, even, _MM_PERM_DDBB);
 }
+CC_INLINE Vec pin(Vec v) {
+  __asm__("" : "+v"(v));
+  return v;
+}
 // Halves are added in a fixed order, so the sum is the same bits on every run.
 CC_INLINE float sum(Vec v) { return _mm512_reduce_add_ps(v); }
 CC_INLINE float hmax(Vec v) { return _mm512_reduce_max_ps(v); }
+// Pairs of lanes, of pairs, then quarters: unpack, unpack, and two rounds of whole 128-bit quarters.
+CC_INLINE void transpose(Vec (&r)[kLanes]) {
+  Vec t[kLanes];
+#pragma GCC unroll 8
+  for (int i = 0; i < kLanes; i += 2) {
+    t[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);
+    t[i + 1] = _mm512_unpackhi_ps(r[i], r[i + 1]);
+  }
+#pragma GCC unroll 4
+  for (int i = 0; i < kLanes; i += 4)
+#pragma GCC unroll 2
+    for (int h = 0; h < 2; ++h) {
+      const __m512d a = _mm512_castps_pd(t[i + h]), b = _mm512_castps_pd(t[i + h + 2]);
+      r[i + 2 * h] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, b));
+      r[i + 2 * h + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, b));
+    }
+#pragma GCC unroll 4
+  for (int j = 0; j < 4; ++j) {  // r[i + j]: element (q * 4 + j) of rows i .. i + 3 in quarter q
+    const Vec a = _mm512_shuffle_f32x4(r[j], r[4 + j], 0x88), b = _mm512_shuffle_f32x4(r[j], r[4 + j], 0xdd);
+    const Vec c = _mm512_shuffle_f32x4(r[8 + j], r[12 + j], 0x88), d = _mm512_shuffle_f32x4(r[8 + j], r[12 + j], 0xdd);
+    t[j] = _mm512_shuffle_f32x4(a, c, 0x88), t[8 + j] = _mm512_shuffle_f32x4(a, c, 0xdd);
+    t[4 + j] = _mm512_shuffle_f32x4(b, d, 0x88), t[12 + j] = _mm512_shuffle_f32x4(b, d, 0xdd);
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < kLanes; ++i) r[i] = t[i];
+}
 
 }  // namespace convcore::CONVCORE_ISA

@@ -27,6 +27,8 @@ CC_INLINE void store_n(float* p, Vec v, int n) {
   if (n > 1) vst1q_lane_f32(p + 1, v, 1);
   if (n > 2) vst1q_lane_f32(p + 2, v, 2);
 }
+CC_INLINE void stream(float* p, Vec v) { vst1q_f32(p, v); }
+CC_INLINE void stream_fence() {}
 CC_INLINE Vec set1(float x) { return vdupq_n_f32(x); }
 CC_INLINE Vec fma(Vec a, Vec b, Vec c) { return vfmaq_f32(c, a, b); }
 CC_INLINE Vec add(Vec a, Vec b) { return vaddq_f32(a, b); }
@@ -42,6 +44,16 @@ CC_INLINE Vec abs(Vec a) { return vabsq_f32(a); }
 CC_INLINE Vec if_gt(Vec a, Vec b, Vec x, Vec y) { return vbslq_f32(vcgtq_f32(a, b), x, y); }
 CC_INLINE Vec if_ge(Vec a, Vec b, Vec x, Vec y) { return vbslq_f32(vcgeq_f32(a, b), x, y); }
 CC_INLINE Vec if_eq(Vec a, Vec b, Vec x, Vec y) { return vbslq_f32(vceqq_f32(a, b), x, y); }
+using Index = uint8x16_t;  // of bytes: a lane's four
+CC_INLINE Index load_index(const int* p) {
+  const uint32x4_t first = vmulq_n_u32(vreinterpretq_u32_s32(vld1q_s32(p)), 0x04040404u);
+  return vreinterpretq_u8_u32(vaddq_u32(first, vdupq_n_u32(0x03020100u)));
+}
+CC_INLINE Vec permute(Vec v, Index i) { return vreinterpretq_f32_u8(vqtbl1q_u8(vreinterpretq_u8_f32(v), i)); }
+CC_INLINE Vec permute2(Vec a, Vec b, Index i) {
+  const uint8x16x2_t both = {{vreinterpretq_u8_f32(a), vreinterpretq_u8_f32(b)}};
+  return vreinterpretq_f32_u8(vqtbl2q_u8(both, i));
+}
 CC_INLINE Vec pow2i(Vec v) {
   return vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(vcvtnq_s32_f32(v), vdupq_n_s32(127)), 23));
 }
@@ -65,7 +77,18 @@ CC_INLINE void multiply_wide(VecBits a, VecBits b, VecBits* low, VecBits* high) 
   *low = (VecBits)vuzp1q_u32(first, second);
   *high = (VecBits)vuzp2q_u32(first, second);
 }
+CC_INLINE Vec pin(Vec v) {
+  __asm__("" : "+w"(v));
+  return v;
+}
 CC_INLINE float sum(Vec v) { return vaddvq_f32(v); }
 CC_INLINE float hmax(Vec v) { return vmaxvq_f32(v); }
+CC_INLINE void transpose(Vec (&r)[kLanes]) {
+  const float32x4x2_t a = vtrnq_f32(r[0], r[1]), b = vtrnq_f32(r[2], r[3]);
+  r[0] = vcombine_f32(vget_low_f32(a.val[0]), vget_low_f32(b.val[0]));
+  r[1] = vcombine_f32(vget_low_f32(a.val[1]), vget_low_f32(b.val[1]));
+  r[2] = vcombine_f32(vget_high_f32(a.val[0]), vget_high_f32(b.val[0]));
+  r[3] = vcombine_f32(vget_high_f32(a.val[1]), vget_high_f32(b.val[1]));
+}
 
 }  // namespace convcore::CONVCORE_ISA

@@ -86,6 +86,18 @@ void check_arithmetic(float* end, Report report) {
   report(each(sub(load(p), set1(1)), [=](int i) { return p[i] - 1; }), "lanes keep their order");
 }
 
+void check_transpose(Report report) {
+  Vec rows[kLanes];
+  for (int i = 0; i < kLanes; ++i) {
+    float row[kLanes];
+    for (int j = 0; j < kLanes; ++j) row[j] = static_cast<float>(i * kLanes + j);
+    rows[i] = load(row);
+  }
+  transpose(rows);
+  for (int i = 0; i < kLanes; ++i)
+    report(each(rows[i], [=](int j) { return static_cast<float>(j * kLanes + i); }), "transpose");
+}
+
 void check_rounding(Report report) {
   static const float in[] = {0.5f, 1.5f, 2.5f, -0.5f, -1.5f, 0.4999999f, 2.6f, -3.4f, 8388609.0f, -1e20f, kInf};
   static const float out[] = {0, 2, 2, -0.0f, -2, 0, 3, -3, 8388609.0f, -1e20f, kInf};
@@ -102,6 +114,7 @@ void check_rounding(Report report) {
 void check_simd(float* guarded_end, Report report) {
   check_memory(guarded_end, report);
   check_arithmetic(guarded_end, report);
+  check_transpose(report);
   check_rounding(report);
 }
 
