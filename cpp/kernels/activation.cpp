@@ -8,8 +8,8 @@
 namespace convcore::CONVCORE_ISA {
 namespace {
 
-// forward: y of x. backward: dx of dy and `from`, which is y or x as the comment says. Relu and Relu6: simd/relu.h, which
-// says how NaN is treated, too.
+// forward: y of x. backward: dx of dy and `from`, which is y or x as the comment says. Relu and Relu6: simd/relu.h. How
+// NaN is treated is said there, too.
 
 // y = x where x > 0, else slope x;  dx likewise, from x, or from y if slope >= 0
 struct LeakyRelu {

@@ -94,7 +94,7 @@ class BatchNorm : public Op {
     const Scratch scratch(call.workspace, channels_);
     if (training_) save_moments(call, scratch);
     const NormCoefficients k = training_ ? batch_coefficients(call, scratch) : running_coefficients(call, scratch);
-    for_chunks([&](int64_t, int64_t first, int64_t pixels) {
+    for_chunks(Direction::backwards, [&](int64_t, int64_t first, int64_t pixels) {
       kernels().normalize(pixels, channels_, rows_in(x, first), k, rows_in(residual, first), rows_out(y, first));
     });
   }
@@ -110,7 +110,7 @@ class BatchNorm : public Op {
     const NormCoefficients k = batch_coefficients(call, scratch);
     // Without an activation the residual's gradient is dy: there is nothing to write over it.
     const Tensor kept = masks() || residual.data != dy.data ? residual : Tensor{};
-    for_chunks([&](int64_t chunk, int64_t first, int64_t pixels) {
+    for_chunks(Direction::forwards, [&](int64_t chunk, int64_t first, int64_t pixels) {
       float* part = scratch.parts + 2 * chunk * channels_;
       kernels().backward_sums(pixels, channels_, rows_in(x, first), rows_in(dy, first), rows_in(y, first), k,
                               rows_out(kept, first), part, part + channels_);
@@ -127,7 +127,7 @@ class BatchNorm : public Op {
     }
     const NormActivationKernels& second = residual ? table().norm.with[0] : kernels();
     const Tensor& g = residual ? residual : dy;
-    for_chunks([&](int64_t, int64_t first, int64_t pixels) {
+    for_chunks(Direction::backwards, [&](int64_t, int64_t first, int64_t pixels) {
       second.backward_input(pixels, channels_, rows_in(x, first), rows_in(g, first), rows_in(y, first), k,
                             scratch.slope, scratch.offset, rows_out(dx, first));
     });
@@ -183,12 +183,17 @@ class BatchNorm : public Op {
   int64_t chunk_pixels() const { return std::clamp<int64_t>(32768 / channels_, 32, 4096) / 32 * 32; }
   int64_t chunks() const { return (pixels_ + chunk_pixels() - 1) / chunk_pixels(); }
 
-  // body(chunk, first pixel, pixels), in parallel
+  // body(chunk, first pixel, pixels), in parallel. A second pass goes backwards: it begins with what the first, or the
+  // op before, left in the cache, and ends with what the next op, going forwards, will read first.
+  enum class Direction { forwards, backwards };
   template <class Body>
-  void for_chunks(Body&& body) const {
+  void for_chunks(Direction direction, Body&& body) const {
     const int64_t step = chunk_pixels();
     parallel_for(chunks(), 1, step * channels_, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) body(i, i * step, std::min(step, pixels_ - i * step));
+      for (int64_t k = begin; k < end; ++k) {
+        const int64_t i = direction == Direction::forwards ? k : begin + end - 1 - k;
+        body(i, i * step, std::min(step, pixels_ - i * step));
+      }
     });
   }
 
@@ -198,7 +203,7 @@ class BatchNorm : public Op {
     const int64_t row = 1 + 2 * channels_, count = given_rows_ ? given_rows_ : chunks();
     const float* rows = given_rows_ ? call.inputs[kStatistics].f32() : scratch.parts;
     if (given_rows_ == 0)
-      for_chunks([&](int64_t chunk, int64_t first, int64_t pixels) {
+      for_chunks(Direction::forwards, [&](int64_t chunk, int64_t first, int64_t pixels) {
         float* part = scratch.parts + chunk * row;
         part[0] = static_cast<float>(pixels);
         table().norm.moments(pixels, channels_, rows_in(x, first), x.packed(), part + 1, part + 1 + channels_);

@@ -20,7 +20,7 @@
 // dy, x and, with a residual and an activation, y, and writes the residual's gradient; then it reads that (or dy and y
 // again) and x, and writes dx. On which side of 0 and 6 the activation's argument lay is seen from y where there is a
 // residual; else it is computed from x by forward's own operations, so that the last bit is the same.
-// Memory: y may be that of x or of residual; dx, or the residual's gradient, may be that of dy.
+// Memory: y may be that of x or of residual; dx that of x or of dy; the residual's gradient that of dy, if dx is not.
 #pragma once
 
 #include <memory>

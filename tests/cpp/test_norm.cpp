@@ -89,7 +89,7 @@ void for_all_settings(Body&& body) {
 
 }  // namespace
 
-TEST_CASE("batch norm's output may stand over x or the residual, its gradients over dy") {
+TEST_CASE("batch norm's output may stand over x or the residual, its gradients over dy or x") {
   for_all_settings([](const Settings& s) {
     Runner apart = make(s);
     const Results expected = run(apart);
@@ -104,6 +104,10 @@ TEST_CASE("batch norm's output may stand over x or the residual, its gradients o
     const Results spent = run(dx_over_dy);
     CHECK(same_bits(spent.dx, expected.dx));
     CHECK(same_bits(spent.residual, expected.residual));
+
+    Runner dx_over_x = make(s);
+    dx_over_x.grad_inputs()[kX].data = dx_over_x.inputs()[kX].data;
+    CHECK(same_bits(run(dx_over_x).dx, expected.dx));
     if (!s.residual) return;
 
     Runner over_residual = make(s);
