@@ -156,7 +156,9 @@ NETWORKS: dict[str, tuple[Builder, int]] = {
 }
 
 
-def network(build: Builder, plainly: bool = False, shape: tuple[int, ...] = (3, 5, 8, 7)) -> tuple[Network, _core.Program]:
+def network(
+    build: Builder, plainly: bool = False, shape: tuple[int, ...] = (3, 5, 8, 7)
+) -> tuple[Network, _core.Program]:
     """plainly: every value is an output, so that nothing is fused, and nothing shares memory."""
     net = Network(training=True)
     y = build(net, net.input(*shape))
