@@ -1,5 +1,6 @@
 """One call of an op, with inputs that are the same at every run."""
 
+import itertools
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ def statistics_of(x: Array, parts: int) -> Array:
     if parts == 4:
         cuts[2] = cuts[1]
     rows = []
-    for part in (pixels[a:b] for a, b in zip(cuts, cuts[1:], strict=False)):
+    for part in (pixels[a:b] for a, b in itertools.pairwise(cuts)):
         mean = part.mean(0) if len(part) else np.full(x.shape[1], np.nan)
         rows.append(np.concatenate([[len(part)], mean, ((part - mean) ** 2).sum(0)]))
     return np.asarray(rows, np.float32)

@@ -206,7 +206,9 @@ def _max_pool_cases() -> list[Case]:
     overlapping = {"kernel_size": [3, 3], "stride": [2, 2], "padding": [1, 1]}
     return [
         *(Case("max_pool2d", ((2, c, 5, 6),), window) for c in TAILS),
-        *(Case("max_pool2d", ((2, c, 7, 6),), overlapping) for c in (1, 3, 17)),
+        *(Case("max_pool2d", ((2, c, 7, 6),), overlapping) for c in (1, 3, 17, 33, 65)),
+        Case("max_pool2d", ((1, 37, 9, 11),), {"kernel_size": [3, 3], "stride": [2, 3]}),
+        Case("max_pool2d", ((1, 20, 8, 8),), {"kernel_size": [5, 5], "stride": [1, 1], "padding": [2, 2]}),
         Case("max_pool2d", ((2, 3, 7, 8),), {"kernel_size": [3, 2], "stride": [1, 3]}),
         Case("max_pool2d", ((2, 3, 7, 8),), {"kernel_size": [3, 3], "stride": [1, 1], "padding": [1, 1]}),
         Case("max_pool2d", ((1, 5, 9, 9),), {"kernel_size": [3, 2], "stride": [2, 2], "dilation": [2, 3]}),

@@ -9,7 +9,7 @@ namespace convcore::CONVCORE_ISA {
 namespace {
 
 // forward: y of x. backward: dx of dy and `from`, which is y or x as the comment says. Relu and Relu6: simd/relu.h, which
-// also says how NaN is treated.
+// says how NaN is treated, too.
 
 // y = x where x > 0, else slope x;  dx likewise, from x, or from y if slope >= 0
 struct LeakyRelu {

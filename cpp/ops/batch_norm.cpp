@@ -172,13 +172,14 @@ class BatchNorm : public Op {
     require(training_, kKind, "statistics of the batch are for training only");
     check_dtype(kKind, "statistics", given, DType::f32);
     const Shape& s = given.shape;
-    require<ShapeError>(s.rank() == 2 && s[0] > 0 && s[1] == 1 + 2 * channels_, kKind, "statistics must have shape (parts, ",
-                        1 + 2 * channels_, ") for ", channels_, " channels, got ", s);
+    require<ShapeError>(s.rank() == 2 && s[0] > 0 && s[1] == 1 + 2 * channels_, kKind,
+                        "statistics must have shape (parts, ", 1 + 2 * channels_, ") for ", channels_,
+                        " channels, got ", s);
     return s[0];
   }
 
-  // Reductions are cut by shape: into about 128 KB of x, of which no sum in float32 has so many terms that it loses bits.
-  // Kernels may take 32 narrow pixels at a time.
+  // Reductions are cut by shape: into about 128 KB of x, over which sums in float32 lose few bits. Kernels may take 32
+  // or 64 narrow pixels at a time.
   int64_t chunk_pixels() const { return std::clamp<int64_t>(32768 / channels_, 32, 4096) / 32 * 32; }
   int64_t chunks() const { return (pixels_ + chunk_pixels() - 1) / chunk_pixels(); }
 
@@ -200,7 +201,11 @@ class BatchNorm : public Op {
       for_chunks([&](int64_t chunk, int64_t first, int64_t pixels) {
         float* part = scratch.parts + chunk * row;
         part[0] = static_cast<float>(pixels);
-        table().norm.moments(pixels, channels_, rows_in(x, first), x.packed(), part + 1, part + 1 + channels_);
+        float *mean = part + 1, *square = mean + channels_;
+        if (x.packed())
+          table().norm.joined_moments(pixels, channels_, x.f32() + first * channels_, mean, square);
+        else
+          table().norm.moments({pixels, channels_, x.pitch, 0}, x.f32() + first * x.pitch, mean, square);
       });
     double *mean = scratch.total, *square = mean + channels_;
     parallel_for(channels_, 64, 8 * count, [&](int64_t begin, int64_t end) {

@@ -13,6 +13,9 @@
 //     min(a, b), max(a, b): b where either is NaN, as x86's minps/maxps
 //   Vec if_gt(a, b, x, y): x where a > b, else y (NaN: y)             if_ge, if_eq alike
 //   Vec load_u8(const uint8_t*): kLanes bytes as floats            store_u8(uint8_t*, v): integral v in [0, 255]
+//   Vec if_byte(const uint8_t* p, int byte, x, y): x where p[lane] == byte, else y; reads kLanes bytes
+//   VecBits: kLanes words of 32 bits
+//   multiply_wide(VecBits a, VecBits b, VecBits* low, VecBits* high): a * b, all 64 bits of it
 //   Vec pow2i(v): 2^v for integral v in [-126, 127]                   float sum(v), float hmax(v)
 //   transpose(Vec (&r)[kLanes]): lane j of r[i] and lane i of r[j] change places
 #pragma once

@@ -15,6 +15,7 @@ namespace convcore::CONVCORE_ISA {
 
 using Vec = __m512;
 constexpr int kLanes = 16;
+typedef unsigned VecBits __attribute__((vector_size(sizeof(Vec))));
 
 CC_INLINE __mmask16 first_lanes(int n) { return static_cast<__mmask16>((1u << n) - 1u); }
 
@@ -50,8 +51,19 @@ CC_INLINE Vec pow2i(Vec v) {
 CC_INLINE Vec load_u8(const unsigned char* p) {
   return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
 }
+CC_INLINE Vec if_byte(const unsigned char* p, int byte, Vec x, Vec y) {
+  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  return _mm512_mask_blend_ps(_mm_cmpeq_epi8_mask(bytes, _mm_set1_epi8(static_cast<char>(byte))), y, x);
+}
 CC_INLINE void store_u8(unsigned char* p, Vec v) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(v)));
+}
+// Products of the even and the odd words; then each word goes where its product belongs.
+CC_INLINE void multiply_wide(VecBits a, VecBits b, VecBits* low, VecBits* high) {
+  const __m512i even = _mm512_mul_epu32((__m512i)a, (__m512i)b);
+  const __m512i odd = _mm512_mul_epu32(_mm512_srli_epi64((__m512i)a, 32), _mm512_srli_epi64((__m512i)b, 32));
+  *low = (VecBits)_mm512_mask_shuffle_epi32(even, 0xaaaa, odd, _MM_PERM_CCAA);
+  *high = (VecBits)_mm512_mask_shuffle_epi32(odd, 0x5555, even, _MM_PERM_DDBB);
 }
 // Halves are added in a fixed order, so the sum is the same bits on every run.
 CC_INLINE float sum(Vec v) { return _mm512_reduce_add_ps(v); }

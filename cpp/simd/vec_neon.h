@@ -8,6 +8,7 @@ namespace convcore::CONVCORE_ISA {
 
 using Vec = float32x4_t;
 constexpr int kLanes = 4;
+typedef unsigned VecBits __attribute__((vector_size(sizeof(Vec))));
 
 CC_INLINE Vec load(const float* p) { return vld1q_f32(p); }
 CC_INLINE void store(float* p, Vec v) { vst1q_f32(p, v); }
@@ -49,10 +50,20 @@ CC_INLINE Vec load_u8(const unsigned char* p) {
   __builtin_memcpy(&four, p, sizeof four);
   return vcvtq_f32_u32(vmovl_u16(vget_low_u16(vmovl_u8(vcreate_u8(four)))));
 }
+CC_INLINE Vec if_byte(const unsigned char* p, int byte, Vec x, Vec y) {
+  return if_eq(load_u8(p), set1(static_cast<float>(byte)), x, y);
+}
 CC_INLINE void store_u8(unsigned char* p, Vec v) {
   const uint16x4_t words = vmovn_u32(vcvtnq_u32_f32(v));
   const unsigned int four = vget_lane_u32(vreinterpret_u32_u8(vmovn_u16(vcombine_u16(words, words))), 0);
   __builtin_memcpy(p, &four, sizeof four);
+}
+CC_INLINE void multiply_wide(VecBits a, VecBits b, VecBits* low, VecBits* high) {
+  const uint32x4_t x = (uint32x4_t)a, y = (uint32x4_t)b;
+  const uint32x4_t first = vreinterpretq_u32_u64(vmull_u32(vget_low_u32(x), vget_low_u32(y)));
+  const uint32x4_t second = vreinterpretq_u32_u64(vmull_high_u32(x, y));
+  *low = (VecBits)vuzp1q_u32(first, second);
+  *high = (VecBits)vuzp2q_u32(first, second);
 }
 CC_INLINE float sum(Vec v) { return vaddvq_f32(v); }
 CC_INLINE float hmax(Vec v) { return vmaxvq_f32(v); }

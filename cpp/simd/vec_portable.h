@@ -8,6 +8,7 @@ namespace convcore::CONVCORE_ISA {
 typedef float Vec __attribute__((vector_size(16), may_alias));
 typedef int IntVec __attribute__((vector_size(16)));
 constexpr int kLanes = 4;
+typedef unsigned VecBits __attribute__((vector_size(sizeof(Vec))));
 
 CC_INLINE Vec load(const float* p) {
   Vec v;
@@ -50,8 +51,18 @@ CC_INLINE Vec round(Vec a) {
 }
 CC_INLINE Vec pow2i(Vec v) { return (Vec)((__builtin_convertvector(v, IntVec) + 127) << 23); }
 CC_INLINE Vec load_u8(const unsigned char* p) { return Vec{float(p[0]), float(p[1]), float(p[2]), float(p[3])}; }
+CC_INLINE Vec if_byte(const unsigned char* p, int byte, Vec x, Vec y) {
+  return if_eq(load_u8(p), set1(static_cast<float>(byte)), x, y);
+}
 CC_INLINE void store_u8(unsigned char* p, Vec v) {
   for (int i = 0; i < kLanes; ++i) p[i] = static_cast<unsigned char>(v[i]);
+}
+CC_INLINE void multiply_wide(VecBits a, VecBits b, VecBits* low, VecBits* high) {
+  for (int i = 0; i < kLanes; ++i) {
+    const unsigned long long product = static_cast<unsigned long long>(a[i]) * b[i];
+    (*low)[i] = static_cast<unsigned>(product);
+    (*high)[i] = static_cast<unsigned>(product >> 32);
+  }
 }
 CC_INLINE float sum(Vec v) { return (v[0] + v[2]) + (v[1] + v[3]); }
 CC_INLINE float hmax(Vec v) {

@@ -22,9 +22,7 @@ def _activate(a: Attributes, v: Array) -> Array:
     return v if kind == "none" else np.clip(v, 0, 6 if kind == "relu6" else None)
 
 
-def _affine(
-    a: Attributes, x: Array, weight: Array | None, bias: Array | None, mean: Array, variance: Array
-) -> Array:
+def _affine(a: Attributes, x: Array, weight: Array | None, bias: Array | None, mean: Array, variance: Array) -> Array:
     """(x - mean) / sqrt(variance + eps) weight + bias."""
     images = as_images(x)
     c = images.shape[1]
@@ -102,7 +100,7 @@ def batch_norm_training_error(
 
 
 def batch_norm_backward(a: Attributes, inputs: Sequence[Array | None], grad: Array) -> list[Array | None]:
-    """Through the batch statistics: dx = scale (g - mean(g) - xhat mean(g xhat)), g = grad where act lets it through."""
+    """Through the batch statistics: dx = scale (g - mean(g) - xhat mean(g xhat)), g = grad where act lets it pass."""
     x, weight, bias = inputs[:3]
     residual = inputs[5] if len(inputs) > 5 else None
     assert x is not None
