@@ -66,8 +66,8 @@ class Fuser {
   // Where the node stands that computes v for one reader alone; -1 if there is none.
   int sole_producer(int v) const { return v < 0 || readers_[v] != 1 ? -1 : graph_.values()[v].producer; }
 
-  // The node at p now also does what node n, its only reader, did. It stands where the last of its parts stood: all that
-  // it reads is computed there.
+  // The node at p now also does what node n, its only reader, did. It stands where the last of its parts stood, where all
+  // that it reads is computed.
   void merge(int p, size_t n) {
     kept_[p]->outputs = given(n).outputs;
     kept_[n] = std::exchange(kept_[p], std::nullopt);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Rewrites a graph so that convolutions (conv2d, conv_transpose2d, linear) and batch norms do what the nodes behind them
-// do, which then costs no pass over memory (ops/convolution_op.h and ops/batch_norm.h say how).
+// Rewrites a graph so that convolutions (conv2d, conv_transpose2d, linear) and batch norms do what the nodes behind
+// them do, which then costs no pass over memory (ops/convolution_op.h and ops/batch_norm.h say how).
 #pragma once
 
 #include <vector>

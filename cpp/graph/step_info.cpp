@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "graph/step_info.h"
 
-#include <algorithm>
-
 namespace convcore {
 namespace {
 
@@ -54,7 +52,7 @@ std::vector<StepInfo> describe_steps(const Graph& given, const Fused& fused, std
     const BackwardStep& step = backward[s];
     const Op& op = *ops[step.node];
     const Node& node = fused.graph.nodes()[step.node];
-    const bool input = std::any_of(step.parts.begin(), step.parts.end(), [](const GradientPart& p) { return p.slot == 0; });
+    const bool input = !step.parts.empty() && step.parts.front().slot == 0;
     StepInfo info{node.name, node.kind, "backward", op.backward_algorithm(input),
                   fused.graph.values()[node.outputs[0]].spec.shape};
     if (!layout.skip_backward[s]) {

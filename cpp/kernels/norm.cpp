@@ -102,7 +102,7 @@ struct Sums {
 // With s, the first pixel, for a shift and d = x - s:  mean = s + sum(d) / n,  square = sum(d^2) - sum(d)^2 / n.
 // |mean - s| is at most sqrt(n square), as s is one of the n values: what the difference cancels is a factor of n at
 // worst, and about 2 in general.
-void moments(int64_t pixels, int64_t channels, ConstRows x, bool joined, float* mean, float* square) {
+CC_INLINE void block_moments(int64_t pixels, int64_t channels, ConstRows x, bool joined, float* mean, float* square) {
   const float n = static_cast<float>(pixels);
   each_strip(pixels, channels, joined, [&](const Strip& s) CC_LAMBDA {
     const Repeated shift(s, x.data);
@@ -133,6 +133,14 @@ void moments(int64_t pixels, int64_t channels, ConstRows x, bool joined, float* 
       square[c] = rest < 0 ? 0.0f : rest;
     }
   });
+}
+
+void moments(const NormBlock& b, const float* x, float* mean, float* square) {
+  block_moments(b.pixels, b.channels, {x, b.x_pitch}, false, mean, square);
+}
+
+void joined_moments(int64_t pixels, int64_t channels, const float* x, float* mean, float* square) {
+  block_moments(pixels, channels, {x, channels}, true, mean, square);
 }
 
 // T. F. Chan, G. H. Golub, R. J. LeVeque, "Updating Formulae and a Pairwise Algorithm for Computing Sample Variances",
@@ -343,6 +351,7 @@ NormKernels norm_kernels() {
   k.with[static_cast<int>(NormActivation::relu)] = kernels_of<Relu>();
   k.with[static_cast<int>(NormActivation::relu6)] = kernels_of<Relu6>();
   k.moments = moments;
+  k.joined_moments = joined_moments;
   k.merge_moments = merge_moments;
   k.add_parts = add_parts;
   k.fold = fold;

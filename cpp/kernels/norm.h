@@ -35,10 +35,9 @@ struct NormActivationKernels {
                          const NormCoefficients& k, const float* slope, const float* offset, Rows dx);
 };
 
-// A block of local response norm; y: the output, or its gradient.
 struct NormBlock {
   int64_t pixels, channels;
-  int64_t x_pitch, y_pitch;
+  int64_t x_pitch, y_pitch;  // y: local response norm's output, or its gradient
 };
 
 // Coefficients of local response norm: s[c] = k + scale * sum of x[j]^2, c - size / 2 <= j <= c + (size - 1) / 2.
@@ -49,9 +48,11 @@ struct ResponseArgs {
 
 struct NormKernels {
   NormActivationKernels with[kNormActivations];
-  // Each channel's mean, and its sum of (x - mean)^2. joined: there are no gaps in x, and narrow pixels may be summed
-  // several at a time; else a channel's sums are the same bits whatever channels are with it.
-  void (*moments)(int64_t pixels, int64_t channels, ConstRows x, bool joined, float* mean, float* square);
+  // Each channel's mean, and its sum of (x - mean)^2: the same bits whatever channels are with it in the block.
+  void (*moments)(const NormBlock& block, const float* x, float* mean, float* square);
+  // The same of pixels without gaps, in an order that depends on how many channels they have: narrow ones are taken
+  // several at a time.
+  void (*joined_moments)(int64_t pixels, int64_t channels, const float* x, float* mean, float* square);
   // Those of `count` rows of statistics together, for channels [begin, end). A row is the number of its pixels, each
   // channel's mean, each channel's square; one without pixels does not count.
   void (*merge_moments)(int64_t count, int64_t channels, const float* rows, int64_t begin, int64_t end, double* mean,

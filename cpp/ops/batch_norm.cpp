@@ -206,7 +206,11 @@ class BatchNorm : public Op {
       for_chunks(Direction::forwards, [&](int64_t chunk, int64_t first, int64_t pixels) {
         float* part = scratch.parts + chunk * row;
         part[0] = static_cast<float>(pixels);
-        table().norm.moments(pixels, channels_, rows_in(x, first), x.packed(), part + 1, part + 1 + channels_);
+        float *mean = part + 1, *square = mean + channels_;
+        if (x.packed())
+          table().norm.joined_moments(pixels, channels_, x.f32() + first * channels_, mean, square);
+        else
+          table().norm.moments({pixels, channels_, x.pitch, 0}, x.f32() + first * x.pitch, mean, square);
       });
     double *mean = scratch.total, *square = mean + channels_;
     parallel_for(channels_, 64, 8 * count, [&](int64_t begin, int64_t end) {

@@ -26,8 +26,8 @@ namespace convcore {
 namespace {
 
 constexpr int64_t kBiasChunks = 64;     // a bias gradient is added up in at most this many runs of pixels
-constexpr int64_t kBlockFloats = 4096;  // and, where it takes more than one strip of channels, in blocks that stay in L1
-constexpr int64_t kNarrow = 16;
+constexpr int64_t kBlockFloats = 4096;  // of a run, masked and added up at a time: they stay in L1 from strip to strip
+constexpr int64_t kNarrow = 16;         // pixels of fewer channels are masked and added up as many at a time
 
 bool always(const Conv2dGeometry&, Pass) { return true; }
 std::atomic<bool> winograd_enabled{true};
@@ -104,7 +104,7 @@ void bias_gradient(const Tensor& dy, float* db, std::byte* workspace) {
   table().tile.column_sum(sums, chunks, channels, channels, db);
 }
 
-// Of narrow maps, kNarrow pixels are one row, so that vectors are full; their sums are added up in the end.
+// Of narrow maps, kNarrow pixels are one row, so that vectors are full; a row's sums are added up in the end.
 void activation_gradient(Activation f, const Tensor& y, const Tensor& dy, float* db, std::byte* workspace) {
   const ActivationKernels& kernels = table().elementwise.activation[static_cast<int>(f)];
   if (!db) {
@@ -120,7 +120,8 @@ void activation_gradient(Activation f, const Tensor& y, const Tensor& dy, float*
     std::fill_n(sum, columns, 0.0f);
     const auto add = [&](int64_t rows, int64_t row_pixels) {
       const ConstRows from{y.f32() + first * y.pitch, row_pixels * y.pitch};
-      kernels.backward_sum(rows, row_pixels * channels, from, {dy.f32() + first * dy.pitch, row_pixels * dy.pitch}, sum);
+      const Rows to{dy.f32() + first * dy.pitch, row_pixels * dy.pitch};
+      kernels.backward_sum(rows, row_pixels * channels, from, to, sum);
       first += rows * row_pixels;
     };
     const int64_t step = std::max<int64_t>(1, kBlockFloats / columns);

@@ -137,8 +137,8 @@ void ConvolutionOp::pack(const OpCall& call) const {
   forward_->pack(scaled, call.packed);
 }
 
-// rows, parts of 1 + 2 * channels, end with what a map left, parts of 2 * channels. Each is moved to the end of its row,
-// which is never beyond where it was.
+// rows, parts of 1 + 2 * channels, end with what a map left, parts of 2 * channels. Each is moved to the end of its
+// row, which lies where it stood or before.
 void ConvolutionOp::widen_statistics(float* rows) const {
   const int64_t parts = statistic_parts(), width = 2 * output_channels_;
   const float* moments = rows + parts;

@@ -326,7 +326,7 @@ void DirectConvolution::gather_moments(const Task& task, const Tensor& out, int6
     const int64_t part = n * ceil_div(s_.out_h, block_rows) + task.row / block_rows;
     const float* y = out.f32() + (n * s_.out_h + task.row) * s_.out_w * out.pitch + channel;
     float* mean = statistics + 2 * part * all + channel;
-    table().norm.moments(task.rows * s_.out_w, channels, {y, out.pitch}, false, mean, mean + all);
+    table().norm.moments({task.rows * s_.out_w, channels, out.pitch, 0}, y, mean, mean + all);
   }
 }
 

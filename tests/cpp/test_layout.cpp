@@ -214,15 +214,17 @@ TEST_CASE("shortcuts cost neither memory nor a pass over it") {
   const Plan plan(net.end(y));
   CHECK(Follower(plan).wrong_reads() == 0);
   int later = 0, passed = 0;
-  for (size_t s = 0; s < plan.backward.size(); ++s)
-    for (size_t i = 0; i < plan.backward[s].parts.size(); ++i) {
-      const GradientPart& part = plan.backward[s].parts[i];
-      const auto output = static_cast<size_t>(plan.graph.nodes()[static_cast<size_t>(plan.backward[s].node)].outputs[0]);
+  for (size_t s = 0; s < plan.backward.size(); ++s) {
+    const BackwardStep& step = plan.backward[s];
+    const auto n = static_cast<size_t>(step.node);
+    const View& dy = plan.layout.gradients[static_cast<size_t>(plan.graph.nodes()[n].outputs[0])];
+    for (size_t i = 0; i < step.parts.size(); ++i) {
+      const GradientPart& part = step.parts[i];
       if (!part.first) CHECK((plan.layout.adds[s] >> part.slot & 1) == 1);
       later += !part.first;
-      if (plan.ops[static_cast<size_t>(plan.backward[s].node)]->passes_gradient(part.slot))
-        passed += same(plan.layout.parts[s][i], plan.layout.gradients[output]);
+      passed += plan.ops[n]->passes_gradient(part.slot) && same(plan.layout.parts[s][i], dy);
     }
+  }
   CHECK(later == 4);
   CHECK(passed == 4);
 }
