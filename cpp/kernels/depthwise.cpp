@@ -2,36 +2,27 @@
 // Depthwise stencils row by row, for every kernel size, stride and dilation.
 #include "kernels/depthwise.h"
 
-#include "kernels/depthwise_axis.h"
+#include "kernels/depthwise_tiles.h"
 
 namespace convcore::CONVCORE_ISA {
 
 void depthwise_walk(const DepthwiseMap& m);
+void depthwise_spread(const DepthwiseMap& m);
 void depthwise_reduce(const DepthwiseReduce& m);
 
 namespace {
 
-constexpr int kTile = 8;                  // pixels whose sums are in registers at once
-constexpr int64_t kCacheFloats = 8 << 10;  // of L1, for the input rows that a few output rows share
-
-// One row of outputs, of one vector of channels.
-struct Row {
-  const float *x, *w;            // column 0 of the first row of taps that lies inside, and its weights
-  int64_t taps, x_step, w_step;  // rows of taps inside, and floats from one to the next
-  float* y;
-  const float *bias, *residual;  // or null
-};
+constexpr int kTile = 8;  // pixels whose sums are in registers at once
 
 template <int T, class Part>
 CC_INLINE void store_tile(const DepthwiseMap& m, const Row& row, int64_t col, Vec (&acc)[T], Part part) {
   const Vec lower = set1(m.lower), upper = set1(m.upper);
-  if (row.residual) {
-    const float* residual = row.residual + col * m.residual_pitch.col;
+  const float* residual = row.residual ? row.residual + col * m.residual_pitch.col : nullptr;
+  float* y = row.y + col * m.y_pitch.col;
+  if (residual) {
     CC_UNROLL for (int t = 0; t < T; ++t) acc[t] = add(acc[t], load(residual + t * m.residual_pitch.col, part));
   }
-  float* y = row.y + col * m.y_pitch.col;
-  CC_UNROLL for (int t = 0; t < T; ++t, y += m.y_pitch.col)
-    store(y, min(upper, max(lower, acc[t])), part);  // in this order a NaN stays a NaN
+  CC_UNROLL for (int t = 0; t < T; ++t, y += m.y_pitch.col) store_output(y, acc[t], lower, upper, part);
 }
 
 // `count` tiles of T neighbours. An input pixel is loaded once for a row of K taps, and added to all outputs that it
@@ -56,6 +47,10 @@ __attribute__((noinline)) void row_tiles(const DepthwiseMap& m, const Row& row, 
         CC_UNROLL for (int t = 0; t < T; ++t)
           if (u >= t * S && u < t * S + K) acc[t] = fma(v, wk[u - t * S], acc[t]);
       }
+    }
+    if (m.fetch) {  // the next row
+      fetch_pixels(row.x + row.taps * row.x_step + (first + K - S) * pitch, pitch, T * S);
+      fetch_pixels(row.y + m.y_pitch.row + col * m.y_pitch.col, m.y_pitch.col, T);
     }
     store_tile(m, row, col, acc, part);
   }
@@ -95,30 +90,21 @@ __attribute__((noinline)) void any_row(const DepthwiseMap& m, const Row& row, Pa
   }
 }
 
-// Calls body(row, part) for all rows and vectors of channels: as many channels at a time as keep the rows of x that
-// neighbouring rows of y share in L1.
 template <class Body>
-CC_INLINE void for_rows(const DepthwiseMap& m, Body&& body) {
-  const int64_t shared = (m.h.taps + m.h.step) * least(m.w.size, m.cols * m.w.step + m.w.taps);
-  const int64_t block = most(1, kCacheFloats / most(1, shared * kLanes)) * kLanes;
-  for (int64_t c0 = 0; c0 < m.channels; c0 += block)
-    for (int64_t i = m.first_row; i < m.last_row; ++i) {
-      const Range taps = taps_inside(m.h, i);
-      const Row row{m.x + m.h.input(i, taps.begin) * m.x_pitch.row, m.weight + taps.begin * m.weight_pitch.row,
-                    taps.end - taps.begin, m.h.tap_step * m.x_pitch.row, m.weight_pitch.row, m.y + i * m.y_pitch.row,
-                    m.bias, m.residual ? m.residual + i * m.residual_pitch.row : nullptr};
-      for_row(least(block, m.channels - c0), [&](int64_t j, auto part) CC_LAMBDA {
-        const int64_t c = c0 + j;
-        body(Row{row.x + c, row.w + c, row.taps, row.x_step, row.w_step, row.y + c, row.bias ? row.bias + c : nullptr,
-                 row.residual ? row.residual + c : nullptr}, part);
-      });
-    }
+CC_INLINE void for_map_rows(const DepthwiseMap& m, Body&& body) {
+  const auto row_of = [&](int64_t i) CC_LAMBDA {
+    const Range taps = taps_inside(m.h, i);
+    return Row{m.x + m.h.input(i, taps.begin) * m.x_pitch.row, m.weight + taps.begin * m.weight_pitch.row,
+               taps.end - taps.begin, m.h.tap_step * m.x_pitch.row, m.weight_pitch.row, m.y + i * m.y_pitch.row, m.bias,
+               m.residual ? m.residual + i * m.residual_pitch.row : nullptr};
+  };
+  for_rows(m, (m.h.taps + m.h.step) * least(m.w.size, m.cols * m.w.step + m.w.taps), row_of, body);
 }
 
 template <int K, int S>
 void map_rows(const DepthwiseMap& m) {
   const bool single = !all_see_input(m.w, m.cols);
-  for_rows(m, [&](const Row& row, auto part) CC_LAMBDA {
+  for_map_rows(m, [&](const Row& row, auto part) CC_LAMBDA {
     for_tiles<kTile>(m.cols, single, part, [&](int64_t col, int64_t count, auto tile) CC_LAMBDA {
       row_tiles<K, S, tile.size>(m, row, col, count, part);
     });
@@ -126,7 +112,7 @@ void map_rows(const DepthwiseMap& m) {
 }
 
 void map_any(const DepthwiseMap& m) {
-  for_rows(m, [&](const Row& row, auto part) CC_LAMBDA { any_row(m, row, part); });
+  for_map_rows(m, [&](const Row& row, auto part) CC_LAMBDA { any_row(m, row, part); });
 }
 
 void map_dense(const DepthwiseMap& m) {
@@ -169,6 +155,6 @@ void map(const DepthwiseMap& m) {
 
 }  // namespace
 
-DepthwiseKernels depthwise_kernels() { return {kLanes, map, depthwise_reduce}; }
+DepthwiseKernels depthwise_kernels() { return {kLanes, map, depthwise_spread, depthwise_reduce}; }
 
 }  // namespace convcore::CONVCORE_ISA

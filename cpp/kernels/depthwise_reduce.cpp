@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Depthwise backward-weight: sums over pixels, held in registers over a block of rows.
-#include "kernels/depthwise_axis.h"
+#include "kernels/depthwise_tiles.h"
 
 namespace convcore::CONVCORE_ISA {
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // 3x3 stencils where there are registers enough to walk down columns of outputs: an input row is read once, and added to
 // all output rows that it reaches, whose sums are in registers, as are the 9 weights.
-#include "kernels/depthwise_axis.h"
+#include "kernels/depthwise_tiles.h"
 
 namespace convcore::CONVCORE_ISA {
 
@@ -20,6 +20,9 @@ class Walk {
     x = m.x + input * m.x_pitch.row + first * m.x_pitch.col + c;
     y = m.y + m.first_row * m.y_pitch.row + col * m.y_pitch.col + c;
     residual = m.residual ? m.residual + m.first_row * m.residual_pitch.row + col * m.residual_pitch.col + c : nullptr;
+    // The next tile to be walked: to the right, or at the left of the next vector.
+    x_ahead = col + T < m.cols ? T * S * m.x_pitch.col : kLanes - first * m.x_pitch.col;
+    y_ahead = col + T < m.cols ? T * m.y_pitch.col : kLanes - col * m.y_pitch.col;
     bias = m.bias ? load(m.bias + c, part) : zero();
     const float* weight = m.weight + c;
     CC_UNROLL for (int i = 0; i < 9; i += 3, weight += m.weight_pitch.row)
@@ -62,6 +65,7 @@ class Walk {
   template <bool P, bool Q, bool R>
   CC_LAMBDA void add_row(Vec (&p)[T], Vec (&q)[T], Vec (&r)[T]) {
     if (input >= 0 && input < m.h.size) {
+      if (m.fetch) fetch_pixels(x + x_ahead, m.x_pitch.col, T * S);
       const float* pixel = x;
       CC_UNROLL for (int u = 0; u < kColumns; ++u, pixel = next(pixel, m.x_pitch.col)) {
         if (!is_inside<3>(inside, u, kColumns)) continue;
@@ -97,9 +101,9 @@ class Walk {
       CC_UNROLL for (int t = 0; t < T; ++t, from += m.residual_pitch.col) acc[t] = add(acc[t], load(from, part));
       residual += m.residual_pitch.row;
     }
+    if (m.fetch) fetch_pixels(y + y_ahead, m.y_pitch.col, T);
     float* to = y;
-    CC_UNROLL for (int t = 0; t < T; ++t, to += m.y_pitch.col)
-      store(to, min(upper, max(lower, acc[t])), part);  // in this order a NaN stays a NaN
+    CC_UNROLL for (int t = 0; t < T; ++t, to += m.y_pitch.col) store_output(to, acc[t], lower, upper, part);
     y += m.y_pitch.row;
   }
 
@@ -109,6 +113,7 @@ class Walk {
   const float* x;
   float* y;
   const float* residual;
+  int64_t x_ahead, y_ahead;
   Inside inside;
   Vec w[9], bias, lower, upper;
 };

@@ -5,6 +5,7 @@
 #include <numeric>
 #include <vector>
 
+#include "base/cpu.h"
 #include "base/memory.h"
 #include "base/parallel.h"
 #include "kernels/table.h"
@@ -36,14 +37,14 @@ struct Window {
   int64_t kernel, stride, dilation, pad;
 };
 
-Axis forward_axis(const Window& v, int64_t size) {
+Axis one_phase(const Window& v, int64_t size) {
   Axis a{1, {{{size, v.stride, -v.pad, v.kernel, v.dilation}, 0}}, {}};
   for (int64_t k = 0; k < v.kernel; ++k) a.order.push_back(k);
   return a;
 }
 
 // Position p sees output o = (p + pad - k * dilation) / stride where that is whole: every `period`-th tap.
-Axis backward_axis(const Window& v, int64_t size, int64_t out_size) {
+Axis phases(const Window& v, int64_t size, int64_t out_size) {
   const int64_t common = std::gcd(v.stride, v.dilation), period = v.stride / common;
   Axis a{v.stride, {}, {}};
   for (int64_t phase = 0; phase < std::min(v.stride, size); ++phase) {
@@ -58,17 +59,24 @@ Axis backward_axis(const Window& v, int64_t size, int64_t out_size) {
   return a;
 }
 
+// What the kernels' spread serves: backward-input in one phase.
+bool spreads(const Conv2dGeometry& g) {
+  return g.stride_h == 2 && g.stride_w == 2 && g.dilation_h == 1 && g.dilation_w == 1 && (g.kernel_w == 3 || g.kernel_w == 5);
+}
+
 class DepthwiseConvolution final : public ConvMap {
  public:
   DepthwiseConvolution(const Conv2dGeometry& g, Pass pass)
-      : forward_(pass == Pass::forward), channels_(g.c), kernel_w_(g.kernel_w), taps_(g.taps()),
+      : forward_(pass == Pass::forward), spread_(!forward_ && spreads(g)), channels_(g.c), kernel_w_(g.kernel_w), taps_(g.taps()),
         in_h_(forward_ ? g.h : g.out_h), in_w_(forward_ ? g.w : g.out_w), out_h_(forward_ ? g.out_h : g.h),
         out_w_(forward_ ? g.out_w : g.w), pitch_(ceil_div(g.c, kMostLanes) * kMostLanes), flops_(g.flops()),
-        blocks_(g.n, ceil_div(out_h_, forward_ ? 1 : g.stride_h), out_w_),
+        bytes_(4 * g.n * g.c * (g.h * g.w + g.out_h * g.out_w)),
+        blocks_(g.n, ceil_div(out_h_, forward_ || spread_ ? 1 : g.stride_h), out_w_),
         shares_(depthwise_shares(blocks_.count(), g.c, kernels_.lanes)) {
     const Window v{g.kernel_h, g.stride_h, g.dilation_h, g.pad_top}, h{g.kernel_w, g.stride_w, g.dilation_w, g.pad_left};
-    vertical_ = forward_ ? forward_axis(v, g.h) : backward_axis(v, g.h, g.out_h);
-    horizontal_ = forward_ ? forward_axis(h, g.w) : backward_axis(h, g.w, g.out_w);
+    const bool one = forward_ || spread_;
+    vertical_ = one ? one_phase(v, in_h_) : phases(v, g.h, g.out_h);
+    horizontal_ = one ? one_phase(h, in_w_) : phases(h, g.w, g.out_w);
   }
 
   size_t packed_bytes() const override { return vertical_.order.size() * horizontal_.order.size() * pitch_ * 4; }
@@ -92,10 +100,10 @@ class DepthwiseConvolution final : public ConvMap {
                  const DepthwiseBlocks::Block& block) const;
 
   DepthwiseKernels kernels_ = table().depthwise;
-  bool forward_;
+  bool forward_, spread_;
   int64_t channels_, kernel_w_, taps_, in_h_, in_w_, out_h_, out_w_;
   int64_t pitch_;  // of packed weights
-  int64_t flops_;
+  int64_t flops_, bytes_;  // bytes: in and out
   DepthwiseBlocks blocks_;
   int64_t shares_;  // of the channels
   Axis vertical_, horizontal_;
@@ -105,15 +113,12 @@ class DepthwiseConvolution final : public ConvMap {
 void DepthwiseConvolution::pack(const float* weight, std::byte* packed) const {
   float* out = reinterpret_cast<float*>(packed);
   parallel_for(pitch_ / kMostLanes, 1, taps_ * kMostLanes, [&](int64_t begin, int64_t end) {
-    for (int64_t c = begin * kMostLanes; c < end * kMostLanes; c += kMostLanes) {
-      const int64_t count = std::min(kMostLanes, channels_ - c);
-      const float* from = weight + c * taps_;
+    for (int64_t c = begin * kMostLanes; c < end * kMostLanes; ++c) {
+      const float* taps = weight + c * taps_;
       float* to = out + c;
       for (int64_t kh : vertical_.order)
         for (int64_t kw : horizontal_.order) {
-          const float* tap = from + kh * kernel_w_ + kw;
-          for (int64_t i = 0; i < count; ++i) to[i] = tap[i * taps_];
-          for (int64_t i = count; i < kMostLanes; ++i) to[i] = 0.0f;
+          *to = c < channels_ ? taps[kh * kernel_w_ + kw] : 0.0f;
           to += pitch_;
         }
     }
@@ -153,7 +158,8 @@ void DepthwiseConvolution::run_block(const DepthwiseBlocks::Block& block, Channe
                        .y = out.f32() + pixel * out.pitch + c, .y_pitch = {out_w_ * out.pitch, out.pitch},
                        .bias = epilogue.bias ? epilogue.bias + c : nullptr, .residual = residual ? residual + c : nullptr,
                        .residual_pitch = {out_w_ * epilogue.residual_pitch, epilogue.residual_pitch},
-                       .lower = epilogue.lower, .upper = epilogue.upper};
+                       .lower = epilogue.lower, .upper = epilogue.upper,
+                       .fetch = bytes_ > cpu_info().l3 / 2};
     for (size_t v = 0; v < vertical_.phases.size(); ++v)
       for (size_t h = 0; h < horizontal_.phases.size(); ++h)
         run_phase(vertical_.phases[v], static_cast<int64_t>(v), horizontal_.phases[h], static_cast<int64_t>(h), image, block);
@@ -181,7 +187,7 @@ void DepthwiseConvolution::run_phase(const Axis::Phase& v, int64_t row, const Ax
   };
   map.y += enter(map.y_pitch);
   if (map.residual) map.residual += enter(map.residual_pitch);
-  kernels_.map(map);
+  spread_ ? kernels_.spread(map) : kernels_.map(map);
 }
 
 }  // namespace

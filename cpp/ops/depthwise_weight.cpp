@@ -53,19 +53,17 @@ class DepthwiseWeight final : public ConvReduce {
     }
   }
 
-  // dw[c][tap] = sum over parts, 16 channels at a time: what they gather stays in L1.
-  void add_parts(const float* sums, float* dw) const {
+  // dw[c][tap] = sum over parts. Padding is added up, too, and not read.
+  void add_parts(float* sums, float* dw) const {
     const int64_t taps = g_.taps(), size = taps * pitch_;
     parallel_for(pitch_ / kMostLanes, 1, taps * kMostLanes * (parts_ + 1), [&](int64_t begin, int64_t end) {
-      for (int64_t c = begin * kMostLanes; c < end * kMostLanes; c += kMostLanes) {
-        const int64_t count = std::min(kMostLanes, g_.c - c);
+      for (int64_t part = 1; part < parts_; ++part)
         for (int64_t tap = 0; tap < taps; ++tap) {
-          float total[kMostLanes] = {};
-          for (int64_t part = 0; part < parts_; ++part)
-            for (int64_t i = 0; i < count; ++i) total[i] += sums[part * size + tap * pitch_ + c + i];
-          for (int64_t i = 0; i < count; ++i) dw[(c + i) * taps + tap] = total[i];
+          float* total = sums + tap * pitch_;
+          for (int64_t c = begin * kMostLanes; c < end * kMostLanes; ++c) total[c] += total[part * size + c];
         }
-      }
+      for (int64_t c = begin * kMostLanes; c < std::min(end * kMostLanes, g_.c); ++c)
+        for (int64_t tap = 0; tap < taps; ++tap) dw[c * taps + tap] = parts_ > 0 ? sums[tap * pitch_ + c] : 0.0f;
     });
   }
 

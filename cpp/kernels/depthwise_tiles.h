@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What the depthwise kernels share: how a row of outputs is cut into register tiles, and which taps lie inside.
+// What the depthwise kernels share: how rows of outputs are cut into register tiles, and which taps lie inside.
 #pragma once
 
 #include "kernels/depthwise.h"
@@ -56,6 +56,11 @@ CC_INLINE const float* next(const float* p, int64_t pitch) {
   return p;
 }
 
+// Fetches `count` pixels into L2. They may lie beyond the end of memory.
+CC_INLINE void fetch_pixels(const float* p, int64_t pitch, int count) {
+  CC_UNROLL for (int i = 0; i < count; ++i, p = next(p, pitch)) __builtin_prefetch(p, 0, 2);
+}
+
 // A width of tiles, for generic lambdas.
 template <int T>
 struct TileOf {
@@ -83,6 +88,38 @@ CC_INLINE void for_tiles(int64_t cols, bool single, Whole, Body&& body) {
 template <int Most, class Body>
 CC_INLINE void for_tiles(int64_t cols, bool single, Tail, Body&& body) {
   single ? for_rest<1>(0, cols, body) : for_rest<4>(0, cols, body);
+}
+
+// One row of outputs, of one vector of channels.
+struct Row {
+  const float *x, *w;            // column 0 of the first row of taps that lies inside, and its weights
+  int64_t taps, x_step, w_step;  // rows of taps inside, and floats from one to the next
+  float* y;
+  const float *bias, *residual;  // or null
+};
+
+// Calls body(row, part) for all rows and vectors of channels: as many channels at a time as keep the `shared` pixels of
+// x that neighbouring rows of y read in L1. row_of(i): row i from channel 0 on.
+template <class RowOf, class Body>
+CC_INLINE void for_rows(const DepthwiseMap& m, int64_t shared, RowOf&& row_of, Body&& body) {
+  constexpr int64_t kFloats = 8 << 10;
+  const int64_t block = most(1, kFloats / most(1, shared * kLanes)) * kLanes;
+  for (int64_t c0 = 0; c0 < m.channels; c0 += block)
+    for (int64_t i = m.first_row; i < m.last_row; ++i) {
+      const Row row = row_of(i);
+      for_row(least(block, m.channels - c0), [&](int64_t j, auto part) CC_LAMBDA {
+        const int64_t c = c0 + j;
+        body(Row{row.x + c, row.w + c, row.taps, row.x_step, row.w_step, row.y + c, row.bias ? row.bias + c : nullptr,
+                 row.residual ? row.residual + c : nullptr},
+             part);
+      });
+    }
+}
+
+// acc: the sum with bias and residual. In this order a NaN stays a NaN.
+template <class Part>
+CC_INLINE void store_output(float* y, Vec acc, Vec lower, Vec upper, Part part) {
+  store(y, min(upper, max(lower, acc)), part);
 }
 
 }  // namespace convcore::CONVCORE_ISA
