@@ -82,6 +82,7 @@ def _conv_cases() -> list[Case]:
         conv((1, 16, 7, 6), 32, (2, 4), stride=3, groups=4, bias=False),
         conv((1, 16, 3, 2), 16, 3, padding=3, groups=4),
         conv((3, 64, 5, 4), 64, 1, groups=16),
+        conv((2, 32, 5, 6), 32, (1, 3), stride=(1, 2), padding=(0, 0, 1, 1), groups=8),
         conv((0, 32, 5, 5), 32, 3, padding=1, groups=8),
         conv((9, 48, 14, 15), 48, 3, padding=1, groups=6),
         # asymmetric padding; valid, same, full

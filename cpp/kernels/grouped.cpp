@@ -211,7 +211,7 @@ GroupedKernels grouped_kernels() {
 #if CC_ISA_NUMBER == CC_ISA_avx512
   return {kLanes, 14, {{0.6f, 0.6f, 0.6f, 0.37f}, {0.9f, 0.8f, 0.8f, 0.58f}}, tile_source<14>, copy, sums};
 #elif CC_ISA_NUMBER == CC_ISA_avx2
-  return {kLanes, 8, {{0.6f, 0.6f, 0.6f, 0.3f}, {0.9f, 0.8f, 0.8f, 0.5f}}, tile_source<8>, copy, sums};
+  return {kLanes, 11, {{0.6f, 0.6f, 0.6f, 0.3f}, {0.9f, 0.8f, 0.8f, 0.5f}}, tile_source<11>, copy, sums};
 #elif CC_ISA_NUMBER == CC_ISA_neon
   return {kLanes, 14, {{0.6f, 0.6f, 0.6f, 0.37f}, {0.9f, 0.8f, 0.8f, 0.58f}}, tile_source<14>, copy, sums};
 #else

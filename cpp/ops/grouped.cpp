@@ -47,7 +47,8 @@ bool grouped_accepts(const Conv2dGeometry& g, Pass /*pass*/) {
          parts <= std::max<int64_t>(64, 4 * g.taps());
 }
 
-// Against the dense tiles of ops/direct.h, which leave lanes empty, but also make whole tiles of narrow rows.
+// Against the dense tiles of ops/direct.h, which leave lanes empty and copy what they read, but also make whole tiles of
+// narrow rows.
 bool grouped_pays(const Conv2dGeometry& g, Pass pass) {
   const GroupedShape s = in_out(g, pass);
   const int64_t most = table().grouped.pixels, row = pass == Pass::backward_input ? ceil_div(g.w, g.stride_w) : g.out_w;
@@ -56,7 +57,9 @@ bool grouped_pays(const Conv2dGeometry& g, Pass pass) {
   const bool sliding = g.kernel_w > g.stride_w && g.dilation_w == 1 && (g.stride_w == 1 || pass == Pass::backward_input);
   const TileShape& tile = choose_tile(s.out_c, 1);
   const double used = static_cast<double>(s.out_c) / static_cast<double>(ceil_div(s.out_c, tile.nr) * tile.nr);
-  return fill * GroupedChannels::efficiency(s, sliding) >= used * tile.efficiency;
+  const double own = GroupedChannels::efficiency(s, sliding) * (pass == Pass::backward_weight ? 1 : fill);
+  const double copies = g.taps() == 1 ? 1 : pass == Pass::backward_weight ? 0.75 : 0.9;
+  return own >= used * tile.efficiency * copies;
 }
 
 GroupedConvolution::GroupedConvolution(const Conv2dGeometry& g, Pass pass)

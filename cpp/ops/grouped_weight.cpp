@@ -42,12 +42,14 @@ GroupedWeight::GroupedWeight(const Conv2dGeometry& geometry)
   zeros_bytes_ = align_up(g_.c * 4);
   sums_bytes_ = align_up(vectors * sums_floats_ * 4);
   rows_bytes_ = align_up(2 * block_ * sizeof(float*));
+  x_rows_.pixels = g_.w, dy_rows_.pixels = g_.out_w;
   if (g_.taps() < kRingTaps) return;
   // Rows of x from a block's first to its last, images' unread last rows between them included.
   const int64_t images = (block_ + g_.out_h - 2) / g_.out_h, unread = std::max<int64_t>(g_.h - g_.out_h * g_.stride_h, 0);
-  x_rows_ = {.rows = (block_ - 1) * g_.stride_h + (g_.kernel_h - 1) * g_.dilation_h + 1 + images * unread,
-             .pixels = g_.w, .pitch = channels_.most_inputs(splits_)};
-  dy_rows_ = {.rows = block_, .pixels = g_.out_w, .pitch = (ceil_div(vectors, splits_) + 1) * lanes};
+  x_rows_.rows = (block_ - 1) * g_.stride_h + (g_.kernel_h - 1) * g_.dilation_h + 1 + images * unread;
+  x_rows_.pitch = channels_.most_inputs(splits_);
+  dy_rows_.rows = block_;
+  dy_rows_.pitch = (ceil_div(vectors, splits_) + 1) * lanes;
   if (static_cast<int64_t>(x_rows_.bytes() + dy_rows_.bytes()) > cpu_info().l2) x_rows_.rows = dy_rows_.rows = 0;
 }
 
