@@ -26,6 +26,8 @@ CC_INLINE Vec load_once(const float* p) {
   return v;
 }
 
+constexpr int kAhead = 32;  // pixels that are fetched early
+
 CC_INLINE int at_most_lanes(int64_t n) { return n < kLanes ? static_cast<int>(n) : kLanes; }
 
 void zeros(float* out, int64_t n) {
@@ -47,7 +49,14 @@ void to_planes(const float* in, int64_t pitch, int64_t pixels, int64_t channels,
     for (int64_t c = 0; c < channels; c += kLanes) {
       const int rows = at_most_lanes(pixels - p), columns = at_most_lanes(channels - c);
       Vec r[kLanes];
-      CC_UNROLL for (int i = 0; i < kLanes; ++i) r[i] = i < rows ? load_some(in + (p + i) * pitch + c, columns) : zero();
+      if (rows == kLanes && columns == kLanes) {
+        CC_UNROLL for (int i = 0; i < kLanes; ++i) {
+          r[i] = load(in + (p + i) * pitch + c);
+          __builtin_prefetch(in + (p + i + kAhead) * pitch + c);
+        }
+      } else {
+        CC_UNROLL for (int i = 0; i < kLanes; ++i) r[i] = i < rows ? load_n(in + (p + i) * pitch + c, columns) : zero();
+      }
       transpose(r);
       CC_UNROLL for (int i = 0; i < kLanes; ++i)
         if (i < columns) store_some(out + (c + i) * plane + p, r[i], rows);

@@ -7,7 +7,7 @@
 
 namespace convcore {
 
-inline constexpr int kMaxPlaneOutputs = 8;
+inline constexpr int kMaxPlaneOutputs = 8, kMaxPlaneVectors = 8;
 
 // For vector n < vectors, lane l < pixels[n] and output j < outputs:
 //   acc = sum over c < channels, t < taps of x[c * plane + offsets[t] + at[n] + l] * w[(c * taps + t) * outputs + j];
