@@ -153,10 +153,10 @@ void pick_rows(int64_t rows, const PlaneProductArgs& g, int64_t first) {
 template <int M>
 void products(const PlaneProductArgs& g) {
   constexpr int R = kRows[M - 1];
-  const int64_t tiles = (g.count + R - 1) / R;
+  const int64_t tiles = (g.rows + R - 1) / R;
   for (int64_t t = 0; t < tiles; ++t) {
-    const int64_t first = g.count * t / tiles;
-    pick_rows<M, R>(g.count * (t + 1) / tiles - first, g, first);
+    const int64_t first = g.rows * t / tiles;
+    pick_rows<M, R>(g.rows * (t + 1) / tiles - first, g, first);
   }
 }
 
@@ -179,8 +179,8 @@ void any_product(int outputs, const PlaneProductArgs& g) {
 }  // namespace
 
 PlaneKernels plane_kernels() {
-  PlaneKernels k{kLanes, {}, to_planes, any_tile<kMaxPlaneOutputs>, any_product<kMaxPlaneOutputs>};
-  for (int i = 0; i < kMaxPlaneOutputs; ++i) k.tile_vectors[i] = kVectors[i];
+  PlaneKernels k{kLanes, {}, {}, to_planes, any_tile<kMaxPlaneOutputs>, any_product<kMaxPlaneOutputs>};
+  for (int i = 0; i < kMaxPlaneOutputs; ++i) k.tile_vectors[i] = kVectors[i], k.product_rows[i] = kRows[i];
   return k;
 }
 
