@@ -26,6 +26,8 @@ CC_INLINE Vec load_once(const float* p) {
   return v;
 }
 
+constexpr int kAhead = 32;  // pixels that are fetched early
+
 CC_INLINE int at_most_lanes(int64_t n) { return n < kLanes ? static_cast<int>(n) : kLanes; }
 
 void zeros(float* out, int64_t n) {
@@ -47,7 +49,14 @@ void to_planes(const float* in, int64_t pitch, int64_t pixels, int64_t channels,
     for (int64_t c = 0; c < channels; c += kLanes) {
       const int rows = at_most_lanes(pixels - p), columns = at_most_lanes(channels - c);
       Vec r[kLanes];
-      CC_UNROLL for (int i = 0; i < kLanes; ++i) r[i] = i < rows ? load_some(in + (p + i) * pitch + c, columns) : zero();
+      if (rows == kLanes && columns == kLanes) {
+        CC_UNROLL for (int i = 0; i < kLanes; ++i) {
+          r[i] = load(in + (p + i) * pitch + c);
+          __builtin_prefetch(in + (p + i + kAhead) * pitch + c);
+        }
+      } else {
+        CC_UNROLL for (int i = 0; i < kLanes; ++i) r[i] = i < rows ? load_n(in + (p + i) * pitch + c, columns) : zero();
+      }
       transpose(r);
       CC_UNROLL for (int i = 0; i < kLanes; ++i)
         if (i < columns) store_some(out + (c + i) * plane + p, r[i], rows);
@@ -144,10 +153,10 @@ void pick_rows(int64_t rows, const PlaneProductArgs& g, int64_t first) {
 template <int M>
 void products(const PlaneProductArgs& g) {
   constexpr int R = kRows[M - 1];
-  const int64_t tiles = (g.count + R - 1) / R;
+  const int64_t tiles = (g.rows + R - 1) / R;
   for (int64_t t = 0; t < tiles; ++t) {
-    const int64_t first = g.count * t / tiles;
-    pick_rows<M, R>(g.count * (t + 1) / tiles - first, g, first);
+    const int64_t first = g.rows * t / tiles;
+    pick_rows<M, R>(g.rows * (t + 1) / tiles - first, g, first);
   }
 }
 
@@ -170,8 +179,8 @@ void any_product(int outputs, const PlaneProductArgs& g) {
 }  // namespace
 
 PlaneKernels plane_kernels() {
-  PlaneKernels k{kLanes, {}, to_planes, any_tile<kMaxPlaneOutputs>, any_product<kMaxPlaneOutputs>};
-  for (int i = 0; i < kMaxPlaneOutputs; ++i) k.tile_vectors[i] = kVectors[i];
+  PlaneKernels k{kLanes, {}, {}, to_planes, any_tile<kMaxPlaneOutputs>, any_product<kMaxPlaneOutputs>};
+  for (int i = 0; i < kMaxPlaneOutputs; ++i) k.tile_vectors[i] = kVectors[i], k.product_rows[i] = kRows[i];
   return k;
 }
 

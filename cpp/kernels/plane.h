@@ -7,7 +7,7 @@
 
 namespace convcore {
 
-inline constexpr int kMaxPlaneOutputs = 8;
+inline constexpr int kMaxPlaneOutputs = 8, kMaxPlaneVectors = 8;
 
 // For vector n < vectors, lane l < pixels[n] and output j < outputs:
 //   acc = sum over c < channels, t < taps of x[c * plane + offsets[t] + at[n] + l] * w[(c * taps + t) * outputs + j];
@@ -30,10 +30,10 @@ struct PlaneArgs {
 };
 
 // sums[(j * rows + r) * lanes + l] (+)= sum over i = l, l + lanes, ... < length of x[offsets[r] + i] * dy[j * plane + i],
-// for j < outputs and r < count of `rows`. length: a multiple of lanes.
+// for j < outputs and r < rows. length: a multiple of lanes.
 struct PlaneProductArgs {
   const float *x, *dy;
-  int64_t plane, length, rows, count;
+  int64_t plane, length, rows;
   const int64_t* offsets;
   float* sums;
   bool accumulate;
@@ -41,7 +41,8 @@ struct PlaneProductArgs {
 
 struct PlaneKernels {
   int lanes;
-  int tile_vectors[kMaxPlaneOutputs];
+  int tile_vectors[kMaxPlaneOutputs];  // with 1, 2, ... outputs
+  int product_rows[kMaxPlaneOutputs];  // that are computed together
   // out[c * plane + p] = p < left ? 0 : p < left + pixels ? in[(p - left) * pitch + c] : 0, for p < width, c < channels
   void (*to_planes)(const float* in, int64_t pitch, int64_t pixels, int64_t channels, int64_t left, int64_t width,
                     float* out, int64_t plane);

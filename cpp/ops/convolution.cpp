@@ -17,6 +17,7 @@
 #include "ops/grouped_weight.h"
 #include "ops/im2col.h"
 #include "ops/plane_convolution.h"
+#include "ops/plane_weight.h"
 #include "ops/row_weight.h"
 #include "ops/wide_weight.h"
 #include "ops/winograd.h"
@@ -53,7 +54,10 @@ std::unique_ptr<ConvMap> direct_map(const Conv2dGeometry& g, Pass pass) {
   return std::make_unique<DirectConvolution>(std::move(shape));
 }
 std::unique_ptr<ConvReduce> direct_reduce(const Conv2dGeometry& g) {
-  if (RowWeight::accepts(g)) return std::make_unique<RowWeight>(g);
+  const bool rows = RowWeight::accepts(g);
+  if (PlaneWeight::accepts(g) && (!rows || PlaneWeight::cycles(g) < RowWeight::cycles(g)))
+    return std::make_unique<PlaneWeight>(g);
+  if (rows) return std::make_unique<RowWeight>(g);
   if (WideWeight::accepts(g)) return std::make_unique<WideWeight>(g);
   return std::make_unique<DirectWeight>(g);
 }

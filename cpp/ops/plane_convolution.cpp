@@ -16,9 +16,7 @@ namespace convcore {
 namespace {
 
 constexpr int64_t kMaxTaps = 1 << 12;
-constexpr int kMaxVectors = 8;  // of a tile
-
-int64_t span(int64_t first, int64_t last) { return last - first + 1; }
+constexpr int64_t kPitch = 16;  // floats: rows of planes begin with a cache line
 
 }  // namespace
 
@@ -30,56 +28,58 @@ bool PlaneConvolution::accepts(const DirectShape& s) {
 }
 
 double PlaneConvolution::cycles(const DirectShape& s) {
+  constexpr double kGather = 7;               // to rearrange a vector of channels of a pixel
+  constexpr double kScatter = 3, kBegin = 10;  // ... of pixels of a channel; to begin a tile
   const PlaneKernels& kernels = table().plane;
-  const double outputs = static_cast<double>(s.out_c), lanes = kernels.lanes;
-  const double vectors = kernels.tile_vectors[s.out_c - 1];
-  // Of a tile, for one input channel and tap. Most vectors of x lie across two cache lines, where these are 64 bytes.
-  const double loads = vectors * (lanes >= 16 ? 2 : 1.5) + outputs;
-  const double step = std::max({vectors * outputs, loads, 8.0}) / 2 + 0.5;
-  double all = 3.0 * static_cast<double>(s.n * s.in_h * s.in_w * ceil_div(s.in_c, kernels.lanes)) * (s.in_c == 1 ? 0.5 : 1);
+  const double outputs = static_cast<double>(s.out_c), vectors = kernels.tile_vectors[s.out_c - 1];
+  // Of a tile, for one input channel and tap. A vector of x mostly lies across two cache lines.
+  const double step = std::max({vectors * outputs, 2 * vectors + outputs, 8.0}) / 2 + 1;
+  const double last = s.out_c == 1 ? kBegin : kBegin + kScatter * kernels.lanes;
+  double all = kGather * static_cast<double>(s.n * s.in_h * s.in_w * ceil_div(s.in_c, kernels.lanes));
+  if (s.in_c == 1) all /= kernels.lanes;
   for (const SubConvolution& sub : s.parts) {
     const double results = static_cast<double>(s.n * sub.rows * ceil_div(sub.cols, kernels.lanes));
     const double products = static_cast<double>(s.in_c) * static_cast<double>(sub.taps.size());
-    all += results * (products * step / vectors + (s.out_c == 1 ? 8 : 3 * lanes) + 10);
+    all += results * (products * step / vectors + last);
   }
   return all;
 }
 
 PlaneConvolution::PlaneConvolution(DirectShape shape) : s_(std::move(shape)) {
-  int64_t most_floats = 0;
+  plan_blocks();
   for (const SubConvolution& sub : s_.parts) {
-    Part p = plan_part(sub);
-    p.weights = static_cast<int64_t>(packed_floats_);
-    p.first_task = tasks_;
+    Part p{static_cast<int64_t>(packed_floats_), {}};
+    for (const SubConvolution::Tap& tap : sub.taps) p.offsets.push_back((tap.dh - dh0_) * pitch_ + tap.dw - dw0_);
     packed_floats_ += sub.taps.size() * s_.in_c * s_.out_c;
-    tasks_ += s_.n * p.blocks;
-    most_floats = std::max(most_floats, s_.in_c * p.halo_h * p.pitch);
     parts_.push_back(std::move(p));
   }
-  slots_ = std::clamp<int64_t>(tasks_, 1, num_threads());
-  slot_bytes_ = align_up((most_floats + table().plane.lanes) * 4);  // the last vector may reach beyond the last row
+  slots_ = std::clamp<int64_t>(s_.n * blocks_, 1, num_threads());
+  // The last vector may reach beyond the last row.
+  slot_bytes_ = align_up((s_.in_c * halo_h_ * pitch_ + table().plane.lanes) * 4);
 }
 
-PlaneConvolution::Part PlaneConvolution::plan_part(const SubConvolution& sub) const {
-  const SubConvolution::Tap &first = sub.taps.front(), &last = sub.taps.back();
-  Part p{};
-  p.dh0 = first.dh, p.dw0 = first.dw;
-  p.halo_w = sub.cols - 1 + span(first.dw, last.dw);
-  p.pitch = ceil_div(p.halo_w, 16) * 16;
-  const auto halo_rows = [&](int64_t rows) { return (rows - 1) * s_.in_step_h + span(first.dh, last.dh); };
+void PlaneConvolution::plan_blocks() {
+  const SubConvolution::Tap& first = s_.parts[0].taps.front();
+  int64_t dh1 = first.dh, dw1 = first.dw, rows = 0, cols = 0;
+  dh0_ = first.dh, dw0_ = first.dw;
+  for (const SubConvolution& sub : s_.parts) {
+    dh0_ = std::min(dh0_, sub.taps.front().dh), dh1 = std::max(dh1, sub.taps.back().dh);
+    dw0_ = std::min(dw0_, sub.taps.front().dw), dw1 = std::max(dw1, sub.taps.back().dw);
+    rows = std::max(rows, sub.rows), cols = std::max(cols, sub.cols);
+  }
+  halo_w_ = cols + dw1 - dw0_;
+  pitch_ = ceil_div(halo_w_, kPitch) * kPitch;
+  const auto halo_rows = [&](int64_t of) { return (of - 1) * s_.in_step_h + dh1 - dh0_ + 1; };
   const int64_t budget = cpu_info().l2 / 4 / 4;  // floats
-  p.block_rows = std::max<int64_t>(sub.rows, 1);
-  while (p.block_rows > 1 && s_.in_c * halo_rows(p.block_rows) * p.pitch > budget) p.block_rows = ceil_div(p.block_rows, 2);
-  p.blocks = ceil_div(sub.rows, p.block_rows);
-  p.halo_h = halo_rows(p.block_rows);
-  for (const SubConvolution::Tap& tap : sub.taps) p.offsets.push_back((tap.dh - p.dh0) * p.pitch + tap.dw - p.dw0);
-  return p;
+  block_rows_ = rows;
+  while (block_rows_ > 1 && s_.in_c * halo_rows(block_rows_) * pitch_ > budget) block_rows_ = ceil_div(block_rows_, 2);
+  blocks_ = ceil_div(rows, block_rows_);
+  halo_h_ = halo_rows(block_rows_);
 }
 
-int64_t PlaneConvolution::statistic_parts() const { return s_.parts.size() == 1 ? s_.n * parts_[0].blocks : 0; }
+int64_t PlaneConvolution::statistic_parts() const { return s_.parts.size() == 1 ? s_.n * blocks_ : 0; }
 int64_t PlaneConvolution::statistic_pixels(int64_t part) const {
-  const int64_t row = part % parts_[0].blocks * parts_[0].block_rows;
-  return std::min(parts_[0].block_rows, s_.out_h - row) * s_.out_w;
+  return std::min(block_rows_, s_.out_h - part % blocks_ * block_rows_) * s_.out_w;
 }
 
 // packed: [part][input channel][tap][output channel]
@@ -99,51 +99,56 @@ void PlaneConvolution::run(const Tensor& in, const std::byte* packed, const Epil
   parallel_for(slots_, 1, 2 * s_.n * s_.in_c * s_.out_c * products / slots_, [&](int64_t begin, int64_t end) {
     for (int64_t slot = begin; slot < end; ++slot) {
       float* planes = reinterpret_cast<float*>(workspace + slot * slot_bytes_);
-      for (int64_t t; (t = next.fetch_add(1, std::memory_order_relaxed)) < tasks_;)
-        run_task(t, in, reinterpret_cast<const float*>(packed), epilogue, out, planes);
+      for (int64_t b; (b = next.fetch_add(1, std::memory_order_relaxed)) < s_.n * blocks_;)
+        run_block(b, in, reinterpret_cast<const float*>(packed), epilogue, out, planes);
     }
   });
 }
 
 // The input rows that `rows` output rows read, with zeros where taps leave the image.
-void PlaneConvolution::fill_planes(const Part& p, int64_t n, int64_t row, int64_t rows, const Tensor& in,
-                                   float* planes) const {
-  const int64_t plane = p.halo_h * p.pitch, top = row * s_.in_step_h + p.dh0;
-  const int64_t needed = p.halo_h - (p.block_rows - rows) * s_.in_step_h;
-  const int64_t col0 = std::clamp<int64_t>(p.dw0, 0, s_.in_w);
-  const int64_t col1 = std::clamp<int64_t>(p.dw0 + p.halo_w, col0, s_.in_w);
-  const int64_t left = std::min(col0 - p.dw0, p.halo_w);
+void PlaneConvolution::fill_planes(int64_t n, int64_t row, int64_t rows, const Tensor& in, float* planes) const {
+  const int64_t top = row * s_.in_step_h + dh0_, needed = halo_h_ - (block_rows_ - rows) * s_.in_step_h;
+  const int64_t col0 = std::clamp<int64_t>(dw0_, 0, s_.in_w);
+  const int64_t col1 = std::clamp<int64_t>(dw0_ + halo_w_, col0, s_.in_w);
+  const int64_t left = std::min(col0 - dw0_, halo_w_);
   for (int64_t r = 0; r < needed; ++r) {
     const int64_t ih = top + r;
     const bool inside = ih >= 0 && ih < s_.in_h;
     const float* source = in.f32() + ((n * s_.in_h + (inside ? ih : 0)) * s_.in_w + col0) * in.pitch;
-    table().plane.to_planes(source, in.pitch, inside ? col1 - col0 : 0, s_.in_c, inside ? left : 0, p.halo_w,
-                            planes + r * p.pitch, plane);
+    table().plane.to_planes(source, in.pitch, inside ? col1 - col0 : 0, s_.in_c, inside ? left : 0, halo_w_,
+                            planes + r * pitch_, halo_h_ * pitch_);
   }
 }
 
-void PlaneConvolution::run_task(int64_t task, const Tensor& in, const float* packed, const Epilogue& epilogue,
-                                const Tensor& out, float* planes) const {
-  size_t index = parts_.size() - 1;
-  while (task < parts_[index].first_task) --index;
-  const Part& p = parts_[index];
-  const SubConvolution& sub = s_.parts[index];
-  const int64_t block = task - p.first_task, n = block / p.blocks, row = block % p.blocks * p.block_rows;
-  const int64_t rows = std::min(p.block_rows, sub.rows - row);
-  fill_planes(p, n, row, rows, in, planes);
+void PlaneConvolution::run_block(int64_t block, const Tensor& in, const float* packed, const Epilogue& epilogue,
+                                 const Tensor& out, float* planes) const {
+  const int64_t n = block / blocks_, row = block % blocks_ * block_rows_;
+  fill_planes(n, row, std::min(block_rows_, s_.parts[0].rows - row), in, planes);
+  for (size_t i = 0; i < parts_.size(); ++i)
+    run_part(i, n, row, std::min(block_rows_, s_.parts[i].rows - row), planes, packed, epilogue, out);
+  if (epilogue.statistics) {
+    float* mean = epilogue.statistics + 2 * block * s_.out_c;
+    const float* stored = out.f32() + (n * s_.out_h + row) * s_.out_w * out.pitch;
+    table().norm.moments(statistic_pixels(block), s_.out_c, {stored, out.pitch}, false, mean, mean + s_.out_c);
+  }
+}
 
+void PlaneConvolution::run_part(size_t part, int64_t n, int64_t row, int64_t rows, const float* planes,
+                                const float* packed, const Epilogue& epilogue, const Tensor& out) const {
+  const SubConvolution& sub = s_.parts[part];
   const PlaneKernels& kernels = table().plane;
   const int64_t per_row = ceil_div(sub.cols, kernels.lanes), all = rows * per_row;
   const int64_t tiles = ceil_div(all, kernels.tile_vectors[s_.out_c - 1]);
-  int64_t at[kMaxVectors];
-  int pixels[kMaxVectors];
-  float* y[kMaxVectors];
-  const float* residual[kMaxVectors];
-  PlaneArgs args{.x = planes, .channels = s_.in_c, .plane = p.halo_h * p.pitch,
-                 .taps = static_cast<int64_t>(sub.taps.size()), .offsets = p.offsets.data(), .w = packed + p.weights,
-                 .vectors = 0, .at = at, .pixels = pixels, .y = y, .y_step = s_.out_step_w * out.pitch,
-                 .bias = epilogue.bias, .add = epilogue.residual ? residual : nullptr,
-                 .add_step = s_.out_step_w * epilogue.residual_pitch, .lower = epilogue.lower, .upper = epilogue.upper};
+  int64_t at[kMaxPlaneVectors];
+  int pixels[kMaxPlaneVectors];
+  float* y[kMaxPlaneVectors];
+  const float* residual[kMaxPlaneVectors];
+  PlaneArgs args{.x = planes, .channels = s_.in_c, .plane = halo_h_ * pitch_,
+                 .taps = static_cast<int64_t>(sub.taps.size()), .offsets = parts_[part].offsets.data(),
+                 .w = packed + parts_[part].weights, .vectors = 0, .at = at, .pixels = pixels, .y = y,
+                 .y_step = s_.out_step_w * out.pitch, .bias = epilogue.bias,
+                 .add = epilogue.residual ? residual : nullptr, .add_step = s_.out_step_w * epilogue.residual_pitch,
+                 .lower = epilogue.lower, .upper = epilogue.upper};
   for (int64_t t = 0; t < tiles; ++t) {
     const int64_t first = all * t / tiles, last = all * (t + 1) / tiles;
     args.vectors = static_cast<int>(last - first);
@@ -151,17 +156,12 @@ void PlaneConvolution::run_task(int64_t task, const Tensor& in, const float* pac
       const int64_t r = v / per_row, col = v % per_row * kernels.lanes, i = v - first;
       const int64_t out_row = n * s_.out_h + sub.row0 + (row + r) * s_.out_step_h;
       const int64_t out_pixel = out_row * s_.out_w + sub.col0 + col * s_.out_step_w;
-      at[i] = r * s_.in_step_h * p.pitch + col;
+      at[i] = r * s_.in_step_h * pitch_ + col;
       pixels[i] = static_cast<int>(std::min<int64_t>(kernels.lanes, sub.cols - col));
       y[i] = out.f32() + out_pixel * out.pitch;
       residual[i] = epilogue.residual_at(out_pixel);
     }
     kernels.tile(static_cast<int>(s_.out_c), args);
-  }
-  if (epilogue.statistics) {
-    float* mean = epilogue.statistics + 2 * block * s_.out_c;
-    const float* stored = out.f32() + (n * s_.out_h + row) * s_.out_w * out.pitch;
-    table().norm.moments(rows * s_.out_w, s_.out_c, {stored, out.pitch}, false, mean, mean + s_.out_c);
   }
 }
 

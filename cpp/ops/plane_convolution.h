@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Direct convolution with few output channels, vectors along the pixels of a row (kernels/plane.h): forward of a few
-// channels, and backward-input of first layers. Blocks of input rows are copied into planes with a zero halo.
+// channels, and backward-input of first layers. Blocks of input rows are copied into planes with a zero
+// halo; all sub-convolutions read the same planes.
 #pragma once
 
 #include <vector>
@@ -28,25 +29,25 @@ class PlaneConvolution final : public ConvMap {
   int64_t statistic_pixels(int64_t part) const override;
 
  private:
-  // A sub-convolution, cut into blocks of output rows of one image.
-  struct Part {
-    int64_t dh0, dw0;                // least tap offsets
-    int64_t block_rows, blocks;      // of an image
-    int64_t halo_h, halo_w, pitch;   // rows and columns of the planes of a block; floats from row to row
-    int64_t weights;                 // floats from the start of the packed weights
-    int64_t first_task;
-    std::vector<int64_t> offsets;    // of the taps in a plane
+  struct Part {                   // a sub-convolution
+    int64_t weights;              // floats from the start of the packed weights
+    std::vector<int64_t> offsets;  // of its taps in a plane
   };
 
-  Part plan_part(const SubConvolution& sub) const;
-  void run_task(int64_t task, const Tensor& in, const float* packed, const Epilogue& epilogue, const Tensor& out,
-                float* planes) const;
-  void fill_planes(const Part& p, int64_t n, int64_t row, int64_t rows, const Tensor& in, float* planes) const;
+  void plan_blocks();
+  void run_block(int64_t block, const Tensor& in, const float* packed, const Epilogue& epilogue, const Tensor& out,
+                 float* planes) const;
+  void run_part(size_t part, int64_t n, int64_t row, int64_t rows, const float* planes, const float* packed,
+                const Epilogue& epilogue, const Tensor& out) const;
+  void fill_planes(int64_t n, int64_t row, int64_t rows, const Tensor& in, float* planes) const;
 
   DirectShape s_;
   std::vector<Part> parts_;
-  int64_t tasks_ = 0, slots_ = 1;
-  size_t packed_floats_ = 0, slot_bytes_ = 0;
+  int64_t dh0_ = 0, dw0_ = 0;      // least tap offsets of all parts
+  int64_t block_rows_, blocks_;    // output rows of each part in a block; blocks of an image
+  int64_t halo_h_, halo_w_, pitch_;  // rows and columns of a block's planes; floats from row to row
+  int64_t slots_;
+  size_t packed_floats_ = 0, slot_bytes_;
 };
 
 }  // namespace convcore

@@ -40,8 +40,8 @@ bool RowWeight::accepts(const Conv2dGeometry& g) {
   return g.groups == 1 && g.c <= kFewChannels && (g.dilation_w == 1 || g.kernel_w == 1);
 }
 
-RowWeight::RowWeight(const Conv2dGeometry& g) : g_(g), width_(g.kernel_w * g.c) {
-  choose_tile();
+RowWeight::RowWeight(const Conv2dGeometry& g) : g_(g), width_(g.kernel_w * g.c), tile_(choose_tile(g)) {
+  pitch_ = ceil_div(g_.o, table().row_product.lanes) * table().row_product.lanes;
   choose_blocks();
   parts_ = std::clamp<int64_t>(blocks_, 1, kParts);
   slots_ = std::min<int64_t>(parts_, num_threads());
@@ -50,22 +50,26 @@ RowWeight::RowWeight(const Conv2dGeometry& g) : g_(g), width_(g.kernel_w * g.c) 
   offsets_bytes_ = align_up(images_ * block_rows_ * sizeof(int64_t));
 }
 
-void RowWeight::choose_tile() {
+double RowWeight::cycles(const Conv2dGeometry& g) {
+  return choose_tile(g).cycles * static_cast<double>(g.n * g.out_h * g.out_w);
+}
+
+RowWeight::Tile RowWeight::choose_tile(const Conv2dGeometry& g) {
   const RowProductKernels& kernels = table().row_product;
-  const int64_t all = ceil_div(g_.o, kernels.lanes);  // vectors of output channels
-  double best = std::numeric_limits<double>::infinity();
+  const int64_t all = ceil_div(g.o, kernels.lanes), width = g.kernel_w * g.c;
+  Tile best{1, 1, 1, std::numeric_limits<double>::infinity()};
   for (int64_t vectors = 1; vectors <= std::min<int64_t>(all, 2); ++vectors)
-    for (int64_t bases = 1; bases <= std::min<int64_t>(g_.kernel_h, kMaxBases); ++bases) {
-      const int64_t most = std::min<int64_t>(width_, kernels.max_rows[vectors - 1] / bases);
-      const double cycles = sum_over_chunks(g_.kernel_h, bases, [&](int64_t b) {
-        return sum_over_chunks(width_, most, [&](int64_t r) {
+    for (int64_t bases = 1; bases <= std::min<int64_t>(g.kernel_h, kMaxBases); ++bases) {
+      const int64_t most = std::min<int64_t>(width, kernels.max_rows[vectors - 1] / bases);
+      const double cycles = sum_over_chunks(g.kernel_h, bases, [&](int64_t b) {
+        return sum_over_chunks(width, most, [&](int64_t r) {
           return static_cast<double>(all / vectors) * tile_cycles(b * r, vectors) +
                  static_cast<double>(all % vectors) * tile_cycles(b * r, 1);
         });
       });
-      if (cycles < best) best = cycles, bases_ = bases, rows_ = most, vectors_ = vectors;
+      if (cycles < best.cycles) best = {bases, most, vectors, cycles};
     }
-  pitch_ = all * kernels.lanes;
+  return best;
 }
 
 // A block's x and dy are read by every tile, so they should stay in L2, and the next block's beside them. Blocks are
@@ -170,14 +174,14 @@ void RowWeight::run_block(const Block& b, const Tensor& x, const Tensor& dy, con
                       .accumulate = !first, .fetch = nullptr, .fetch_step = 0};
   const int64_t steps = args.segments * args.length;
   const float* gradient = dy.f32() + ((b.n * g_.out_h + b.row) * g_.out_w + b.col) * dy.pitch;
-  const int64_t base_chunks = ceil_div(g_.kernel_h, bases_), row_chunks = ceil_div(width_, rows_);
-  for (int64_t o = 0; o < g_.o; o += vectors_ * kernels.lanes)
+  const int64_t base_chunks = ceil_div(g_.kernel_h, tile_.bases), row_chunks = ceil_div(width_, tile_.rows);
+  for (int64_t o = 0; o < g_.o; o += tile_.vectors * kernels.lanes)
     for (int64_t i = 0; i < base_chunks; ++i)
       for (int64_t j = 0; j < row_chunks; ++j) {
         const int64_t kh = g_.kernel_h * i / base_chunks, row = width_ * j / row_chunks;
         args.a = source + kh * bases[1] + row;
         args.b = gradient + o;
-        args.columns = static_cast<int>(std::min(g_.o - o, vectors_ * kernels.lanes));
+        args.columns = static_cast<int>(std::min(g_.o - o, tile_.vectors * kernels.lanes));
         args.c = sums + (kh * width_ + row) * pitch_ + o;
         const int run = ahead.lines[0] > 0 ? 0 : 1;
         args.fetch = ahead.at[run];

@@ -14,6 +14,9 @@ class RowWeight final : public ConvReduce {
   // Few enough channels, neighbours without gaps, one group.
   static bool accepts(const Conv2dGeometry& g);
 
+  // An estimate, against PlaneWeight's.
+  static double cycles(const Conv2dGeometry& g);
+
   explicit RowWeight(const Conv2dGeometry& g);
   size_t workspace_bytes() const override;
   void run(const Tensor& x, const Tensor& dy, float* dw, std::byte* workspace) const override;
@@ -34,7 +37,6 @@ class RowWeight final : public ConvReduce {
     int64_t lines[2];
   };
 
-  void choose_tile();
   void choose_blocks();
   Block block(int64_t index) const;
   Scratch scratch(std::byte* slot) const;
@@ -43,9 +45,15 @@ class RowWeight final : public ConvReduce {
                  Ahead ahead) const;
   void copy_x(const Block& b, const Tensor& x, float* out) const;
 
+  struct Tile {
+    int64_t bases, rows, vectors;  // kernel rows, of `width_`, of output channels
+    double cycles;                 // of all tiles, per pixel
+  };
+  static Tile choose_tile(const Conv2dGeometry& g);
+
   Conv2dGeometry g_;
   int64_t width_;                    // kW * C: rows of the product for one kernel row
-  int64_t bases_, rows_, vectors_;   // of a tile: kernel rows, of `width_`, vectors of output channels
+  Tile tile_;
   int64_t pitch_;                    // floats of a row of sums
   bool padded_;                      // some tap leaves the image
   int64_t images_, block_rows_, block_cols_, halo_h_, halo_w_;
