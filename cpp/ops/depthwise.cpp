@@ -167,7 +167,7 @@ void DepthwiseConvolution::run_block(const DepthwiseBlocks::Block& block, Channe
   if (!epilogue.statistics) return;
   const int64_t pixels = block.images * (block.last_row - block.row) * out_w_;
   const float* y = out.f32() + (block.n * out_h_ + block.row) * out_w_ * out.pitch + c;
-  table().norm.moments(pixels, channels.count, {y, out.pitch}, false, epilogue.statistics + c,
+  table().norm.moments({pixels, channels.count, out.pitch, 0}, y, epilogue.statistics + c,
                        epilogue.statistics + channels_ + c);
 }
 

@@ -243,9 +243,8 @@ void GroupedConvolution::run_task(int64_t number, const Tensor& in, const float*
   const int64_t channels = s_.groups * s_.out_c, channel = channels_.vectors()[first_vector].channel;
   const GroupedLanes& end = channels_.vectors()[last_vector - 1];
   float* mean = epilogue.statistics + 2 * block * channels + channel;
-  table().norm.moments(statistic_pixels(block), end.channel + end.columns - channel,
-                       {out.f32() + first_column(p, sub, first) * out.pitch + channel, out.pitch}, false, mean,
-                       mean + channels);
+  table().norm.moments({statistic_pixels(block), end.channel + end.columns - channel, out.pitch, 0},
+                       out.f32() + first_column(p, sub, first) * out.pitch + channel, mean, mean + channels);
 }
 
 }  // namespace convcore

@@ -129,7 +129,7 @@ void PlaneConvolution::run_block(int64_t block, const Tensor& in, const float* p
   if (epilogue.statistics) {
     float* mean = epilogue.statistics + 2 * block * s_.out_c;
     const float* stored = out.f32() + (n * s_.out_h + row) * s_.out_w * out.pitch;
-    table().norm.moments(statistic_pixels(block), s_.out_c, {stored, out.pitch}, false, mean, mean + s_.out_c);
+    table().norm.moments({statistic_pixels(block), s_.out_c, out.pitch, 0}, stored, mean, mean + s_.out_c);
   }
 }
 

@@ -120,8 +120,8 @@ void WinogradMap::gather_moments(int64_t part, int64_t panel, const Epilogue& ep
   if (!epilogue.statistics || !parts_.whole_rows()) return;
   const int64_t pixel = parts_.pixel(part), channel = panel * panel_.nr;
   float* mean = epilogue.statistics + 2 * part * s_.out_c + channel;
-  table().norm.moments(parts_.pixel(part + 1) - pixel, panel_width(panel),
-                       {out.f32() + pixel * out.pitch + channel, out.pitch}, false, mean, mean + s_.out_c);
+  table().norm.moments({parts_.pixel(part + 1) - pixel, panel_width(panel), out.pitch, 0},
+                       out.f32() + pixel * out.pitch + channel, mean, mean + s_.out_c);
 }
 
 int64_t WinogradMap::u_step() const { return spread(s_.in_c * panel_.nr); }
