@@ -14,6 +14,7 @@ enum {
 CC_INLINE int at_most_lanes(int64_t n) { return n < kLanes ? static_cast<int>(n) : kLanes; }
 
 // Columns [begin, begin + n) of `rows` rows; c and t are those of `begin`, stored: how many floats of a vector.
+template <bool PastCaches>
 CC_INLINE void transpose_square(const TransposeArgs& a, const float* src, int rows, int n, int64_t c, int64_t t,
                                 float* dst, int stored) {
   Vec r[kLanes];
@@ -28,11 +29,13 @@ CC_INLINE void transpose_square(const TransposeArgs& a, const float* src, int ro
 #pragma GCC unroll 16
   for (int i = 0; i < kLanes; ++i) {
     if (i >= n) return;
-    if (a.place[t] >= 0) store_some(dst + a.place[t] + c * a.step, r[i], stored);
+    float* out = dst + a.place[t] + c * a.step;
+    if (a.place[t] >= 0) PastCaches ? stream(out, r[i]) : store_some(out, r[i], stored);
     if (++t == a.taps) t = 0, ++c;
   }
 }
 
+template <bool PastCaches>
 void transpose_blocks(const TransposeArgs& a) {
   const int64_t columns = a.channels * a.taps, channel_step = kLanes / a.taps, tap_step = kLanes % a.taps;
   int64_t c0 = 0, t0 = 0;  // of column i0
@@ -43,13 +46,18 @@ void transpose_blocks(const TransposeArgs& a) {
       const int rows = a.rows > j ? at_most_lanes(a.rows - j) : 0, stored = at_most_lanes(a.width - j);
       c = c0, t = t0;
       for (int64_t i = i0; i < i1; i += kLanes) {
-        transpose_square(a, a.src + j * a.pitch + i, rows, at_most_lanes(i1 - i), c, t, a.dst + j, stored);
+        transpose_square<PastCaches>(a, a.src + j * a.pitch + i, rows, at_most_lanes(i1 - i), c, t, a.dst + j, stored);
         c += channel_step, t += tap_step;
         if (t >= a.taps) t -= a.taps, ++c;
       }
     }
     c0 = c, t0 = t;
   }
+}
+
+// A vector that is less than a cache line would go to memory as such.
+void transpose_weights(const TransposeArgs& a) {
+  a.past_caches && kLanes == kLine ? transpose_blocks<true>(a) : transpose_blocks<false>(a);
 }
 
 // Taps t0 .. t0 + n - 1 of kLanes columns. Vectors are stored whole: what lies beyond the taps is a later column's.
@@ -104,6 +112,6 @@ void copy_rows(const float* src, int64_t pitch, int64_t rows, int64_t columns, f
 
 }  // namespace
 
-PackKernels pack_kernels() { return {transpose_blocks, interleave, store_rows, fence, copy_rows}; }
+PackKernels pack_kernels() { return {transpose_weights, interleave, store_rows, fence, copy_rows}; }
 
 }  // namespace convcore::CONVCORE_ISA

@@ -16,6 +16,9 @@ struct TransposeArgs {
   float* dst;
   const int64_t* place;
   int64_t step, width;
+  // dst will not be read soon: whole cache lines go past the caches, if dst is aligned, and places, step and width are
+  // multiples of 16. Call fence() before others read it.
+  bool past_caches = false;
 };
 
 struct PackKernels {
