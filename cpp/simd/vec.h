@@ -15,6 +15,9 @@
 //   Vec load_u8(const uint8_t*): kLanes bytes as floats            store_u8(uint8_t*, v): integral v in [0, 255]
 //   Vec pow2i(v): 2^v for integral v in [-126, 127]                   float sum(v), float hmax(v)
 //   transpose(Vec (&r)[kLanes]): lane j of r[i] and lane i of r[j] change places
+//   Of two half vectors, n <= kLanes / 2 (a few channels of two pixels):
+//     Vec load_halves(const float* low, const float* high, int n)      store_halves(float* low, float* high, v, int n)
+//     transpose_halves(Vec (&r)[kLanes / 2]): the squares of lower halves, and of upper halves, as transpose does
 #pragma once
 
 #define CC_INLINE static inline __attribute__((always_inline, unused))
