@@ -26,12 +26,28 @@ CC_INLINE Vec load_once(const float* p) {
   return v;
 }
 
+constexpr int kHalf = kLanes / 2;
 constexpr int kAhead = 32;  // pixels that are fetched early
 
 CC_INLINE int at_most_lanes(int64_t n) { return n < kLanes ? static_cast<int>(n) : kLanes; }
 
 void zeros(float* out, int64_t n) {
   for_row(n, [&](int64_t j, auto part) CC_LAMBDA { store(out + j, zero(), part); });
+}
+
+// Two pixels share a vector: a quarter of the work.
+void few_to_planes(const float* in, int64_t pitch, int64_t pixels, int channels, float* out, int64_t plane) {
+  for (int64_t p = 0; p < pixels; p += kLanes) {
+    const int n = at_most_lanes(pixels - p);
+    Vec r[kHalf];
+    CC_UNROLL for (int i = 0; i < kHalf; ++i) {
+      const float* at = in + (p + i) * pitch;
+      r[i] = load_halves(at, i + kHalf < n ? at + kHalf * pitch : at, i < n ? channels : 0);
+    }
+    transpose_halves(r);
+    CC_UNROLL for (int i = 0; i < kHalf; ++i)
+      if (i < channels) store_some(out + i * plane + p, r[i], n);
+  }
 }
 
 void to_planes(const float* in, int64_t pitch, int64_t pixels, int64_t channels, int64_t left, int64_t width, float* out,
@@ -45,6 +61,7 @@ void to_planes(const float* in, int64_t pitch, int64_t pixels, int64_t channels,
     for_row(pixels, [&](int64_t j, auto part) CC_LAMBDA { store(out + j, load(in + j, part), part); });
     return;
   }
+  if (channels <= kHalf) return few_to_planes(in, pitch, pixels, static_cast<int>(channels), out, plane);
   for (int64_t p = 0; p < pixels; p += kLanes)
     for (int64_t c = 0; c < channels; c += kLanes) {
       const int rows = at_most_lanes(pixels - p), columns = at_most_lanes(channels - c);
@@ -73,6 +90,29 @@ CC_INLINE void store_pixels(const Vec (&acc)[M], int pixels, float* y, int64_t y
     Vec r = add(acc[0], g.bias ? set1(g.bias[0]) : zero());
     if (addend) r = add(r, load_some(addend, pixels));
     return store_some(y, finish(r), pixels);
+  }
+  if constexpr (M <= kHalf) {
+    const Vec bias = g.bias ? load_halves(g.bias, g.bias, M) : zero();
+    Vec r[kHalf];
+    CC_UNROLL for (int i = 0; i < kHalf; ++i) r[i] = i < M ? acc[i < M ? i : 0] : zero();
+    transpose_halves(r);
+    if (pixels == kLanes && !addend) {
+      CC_UNROLL for (int i = 0; i < kHalf; ++i)
+        store_halves(y + i * y_step, y + (i + kHalf) * y_step, finish(add(r[i], bias)), M);
+      return;
+    }
+    CC_UNROLL for (int i = 0; i < kHalf; ++i) {
+      if (i >= pixels) break;
+      const int64_t other = i + kHalf < pixels ? kHalf : 0;  // the second pixel of the vector, if there is one
+      Vec v = add(r[i], bias);
+      if (addend) v = add(v, load_halves(addend + i * add_step, addend + (i + other) * add_step, M));
+      v = finish(v);
+      if (other)
+        store_halves(y + i * y_step, y + (i + other) * y_step, v, M);
+      else
+        store_n(y + i * y_step, v, M);
+    }
+    return;
   }
   CC_UNROLL for (int m = 0; m < M; m += kLanes) {
     constexpr int kLast = M % kLanes ? M % kLanes : kLanes;

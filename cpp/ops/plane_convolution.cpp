@@ -27,16 +27,19 @@ bool PlaneConvolution::accepts(const DirectShape& s) {
   return few_taps && s.groups == 1 && s.in_step_w == 1 && s.out_c <= kMaxPlaneOutputs;
 }
 
+double plane_cycles(int64_t channels) {
+  const int64_t lanes = table().plane.lanes;
+  return channels == 1 ? 1.0 : 2 * channels <= lanes ? 4.0 : 7.0 * static_cast<double>(ceil_div(channels, lanes));
+}
+
 double PlaneConvolution::cycles(const DirectShape& s) {
-  constexpr double kGather = 7;               // to rearrange a vector of channels of a pixel
-  constexpr double kScatter = 3, kBegin = 10;  // ... of pixels of a channel; to begin a tile
+  constexpr double kScatter = 3, kBegin = 10;  // to put back a vector of results, per lane; to begin a tile
   const PlaneKernels& kernels = table().plane;
   const double outputs = static_cast<double>(s.out_c), vectors = kernels.tile_vectors[s.out_c - 1];
   // Of a tile, for one input channel and tap. A vector of x mostly lies across two cache lines.
   const double step = std::max({vectors * outputs, 2 * vectors + outputs, 8.0}) / 2 + 1;
   const double last = s.out_c == 1 ? kBegin : kBegin + kScatter * kernels.lanes;
-  double all = kGather * static_cast<double>(s.n * s.in_h * s.in_w * ceil_div(s.in_c, kernels.lanes));
-  if (s.in_c == 1) all /= kernels.lanes;
+  double all = static_cast<double>(s.n * s.in_h * s.in_w) * plane_cycles(s.in_c);
   for (const SubConvolution& sub : s.parts) {
     const double results = static_cast<double>(s.n * sub.rows * ceil_div(sub.cols, kernels.lanes));
     const double products = static_cast<double>(s.in_c) * static_cast<double>(sub.taps.size());

@@ -11,6 +11,9 @@
 
 namespace convcore {
 
+// An estimate of the cycles that bring a pixel of so many channels into planes.
+double plane_cycles(int64_t channels);
+
 class PlaneConvolution final : public ConvMap {
  public:
   // Few outputs, neighbours that read neighbours, one group.

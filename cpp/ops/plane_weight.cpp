@@ -9,6 +9,7 @@
 #include "base/memory.h"
 #include "base/parallel.h"
 #include "kernels/table.h"
+#include "ops/plane_convolution.h"
 #include "ops/tiles.h"
 
 namespace convcore {
@@ -24,14 +25,12 @@ bool PlaneWeight::accepts(const Conv2dGeometry& g) {
 }
 
 double PlaneWeight::cycles(const Conv2dGeometry& g) {
-  constexpr double kGather = 7;  // to rearrange a vector of channels of a pixel
   const PlaneKernels& kernels = table().plane;
   const double rows = kernels.product_rows[g.o - 1], outputs = static_cast<double>(g.o), lanes = kernels.lanes;
   const double step = std::max({rows * outputs, 2 * rows + outputs, 8.0}) / 2 + 1;  // of a tile, for a vector of pixels
   const double width = static_cast<double>(g.out_w + (g.kernel_w - 1) * g.dilation_w);
-  const double x_vectors = g.c == 1 ? 1 / lanes : static_cast<double>(ceil_div(g.c, kernels.lanes));
   return static_cast<double>(g.n * g.out_h) * width *
-         (static_cast<double>(g.c * g.taps()) * step / rows / lanes + kGather * (1 + x_vectors));
+         (static_cast<double>(g.c * g.taps()) * step / rows / lanes + plane_cycles(g.c) + plane_cycles(g.o));
 }
 
 PlaneWeight::PlaneWeight(const Conv2dGeometry& g) : g_(g), products_(g.c * g.taps()) {

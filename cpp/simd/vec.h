@@ -23,6 +23,9 @@
 //   stream(float*, Vec): to aligned memory, past the caches where there is a way; others see it after stream_fence()
 //   transpose(Vec (&r)[kLanes]): lane j of r[i] and lane i of r[j] change places
 //   pin(v): v, held in a register (else a compiler may load it from memory again for each of its uses)
+//   Of two half vectors, n <= kLanes / 2 (a few channels of two pixels):
+//     Vec load_halves(const float* low, const float* high, int n)      store_halves(float* low, float* high, v, int n)
+//     transpose_halves(Vec (&r)[kLanes / 2]): the squares of lower halves, and of upper halves, as transpose does
 #pragma once
 
 #define CC_INLINE static inline __attribute__((always_inline, unused))

@@ -118,5 +118,21 @@ CC_INLINE void transpose(Vec (&r)[kLanes]) {
     r[4 + j] = _mm256_permute2f128_ps(low, high, 0x31);
   }
 }
+CC_INLINE __m128 load_quarters(const float* p, int n) {
+  return _mm_maskload_ps(p, _mm_cmpgt_epi32(_mm_set1_epi32(n), _mm_setr_epi32(0, 1, 2, 3)));
+}
+CC_INLINE Vec load_halves(const float* low, const float* high, int n) {
+  return _mm256_insertf128_ps(_mm256_castps128_ps256(load_quarters(low, n)), load_quarters(high, n), 1);
+}
+CC_INLINE void store_halves(float* low, float* high, Vec v, int n) {
+  store_n(low, v, n);
+  store_n(high, _mm256_castps128_ps256(_mm256_extractf128_ps(v, 1)), n);
+}
+CC_INLINE void transpose_halves(Vec (&r)[kLanes / 2]) {
+  const Vec a = _mm256_unpacklo_ps(r[0], r[1]), b = _mm256_unpackhi_ps(r[0], r[1]);
+  const Vec c = _mm256_unpacklo_ps(r[2], r[3]), d = _mm256_unpackhi_ps(r[2], r[3]);
+  r[0] = _mm256_shuffle_ps(a, c, 0x44), r[1] = _mm256_shuffle_ps(a, c, 0xee);
+  r[2] = _mm256_shuffle_ps(b, d, 0x44), r[3] = _mm256_shuffle_ps(b, d, 0xee);
+}
 
 }  // namespace convcore::CONVCORE_ISA

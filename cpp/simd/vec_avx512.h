@@ -104,5 +104,35 @@ CC_INLINE void transpose(Vec (&r)[kLanes]) {
 #pragma GCC unroll 16
   for (int i = 0; i < kLanes; ++i) r[i] = t[i];
 }
+CC_INLINE Vec load_halves(const float* low, const float* high, int n) {
+  const __mmask8 mask = static_cast<__mmask8>((1u << n) - 1u);
+  const __m256 a = _mm256_maskz_loadu_ps(mask, low), b = _mm256_maskz_loadu_ps(mask, high);
+  return _mm512_insertf32x8(_mm512_castps256_ps512(a), b, 1);
+}
+CC_INLINE void store_halves(float* low, float* high, Vec v, int n) {
+  const __mmask8 mask = static_cast<__mmask8>((1u << n) - 1u);
+  _mm256_mask_storeu_ps(low, mask, _mm512_castps512_ps256(v));
+  _mm256_mask_storeu_ps(high, mask, _mm512_extractf32x8_ps(v, 1));
+}
+CC_INLINE void transpose_halves(Vec (&r)[kLanes / 2]) {
+  Vec t[kLanes / 2];
+#pragma GCC unroll 4
+  for (int i = 0; i < 8; i += 2) {
+    t[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);
+    t[i + 1] = _mm512_unpackhi_ps(r[i], r[i + 1]);
+  }
+  const __m512i even = _mm512_setr_epi64(0, 1, 8, 9, 4, 5, 12, 13), odd = _mm512_setr_epi64(2, 3, 10, 11, 6, 7, 14, 15);
+#pragma GCC unroll 2
+  for (int h = 0; h < 2; ++h) {
+    const __m512d a = _mm512_castps_pd(t[h]), b = _mm512_castps_pd(t[h + 2]);
+    const __m512d c = _mm512_castps_pd(t[h + 4]), d = _mm512_castps_pd(t[h + 6]);
+    const __m512d ab = _mm512_unpacklo_pd(a, b), cd = _mm512_unpacklo_pd(c, d);
+    const __m512d ba = _mm512_unpackhi_pd(a, b), dc = _mm512_unpackhi_pd(c, d);
+    r[2 * h] = _mm512_castpd_ps(_mm512_permutex2var_pd(ab, even, cd));
+    r[2 * h + 1] = _mm512_castpd_ps(_mm512_permutex2var_pd(ba, even, dc));
+    r[2 * h + 4] = _mm512_castpd_ps(_mm512_permutex2var_pd(ab, odd, cd));
+    r[2 * h + 5] = _mm512_castpd_ps(_mm512_permutex2var_pd(ba, odd, dc));
+  }
+}
 
 }  // namespace convcore::CONVCORE_ISA

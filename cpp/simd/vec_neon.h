@@ -90,5 +90,16 @@ CC_INLINE void transpose(Vec (&r)[kLanes]) {
   r[2] = vcombine_f32(vget_high_f32(a.val[0]), vget_high_f32(b.val[0]));
   r[3] = vcombine_f32(vget_high_f32(a.val[1]), vget_high_f32(b.val[1]));
 }
+CC_INLINE Vec load_halves(const float* low, const float* high, int n) {
+  return vcombine_f32(vget_low_f32(load_n(low, n)), vget_low_f32(load_n(high, n)));
+}
+CC_INLINE void store_halves(float* low, float* high, Vec v, int n) {
+  store_n(low, v, n);
+  store_n(high, vcombine_f32(vget_high_f32(v), vget_high_f32(v)), n);
+}
+CC_INLINE void transpose_halves(Vec (&r)[kLanes / 2]) {
+  const float32x4x2_t t = vtrnq_f32(r[0], r[1]);
+  r[0] = t.val[0], r[1] = t.val[1];
+}
 
 }  // namespace convcore::CONVCORE_ISA

@@ -89,5 +89,17 @@ CC_INLINE void transpose(Vec (&r)[kLanes]) {
   const Vec a = r[0], b = r[1], c = r[2], d = r[3];
   for (int i = 0; i < kLanes; ++i) r[i] = Vec{a[i], b[i], c[i], d[i]};
 }
+CC_INLINE Vec load_halves(const float* low, const float* high, int n) {
+  const Vec a = load_n(low, n), b = load_n(high, n);
+  return Vec{a[0], a[1], b[0], b[1]};
+}
+CC_INLINE void store_halves(float* low, float* high, Vec v, int n) {
+  store_n(low, v, n);
+  store_n(high, Vec{v[2], v[3], 0, 0}, n);
+}
+CC_INLINE void transpose_halves(Vec (&r)[kLanes / 2]) {
+  const Vec a = r[0], b = r[1];
+  r[0] = Vec{a[0], b[0], a[2], b[2]}, r[1] = Vec{a[1], b[1], a[3], b[3]};
+}
 
 }  // namespace convcore::CONVCORE_ISA

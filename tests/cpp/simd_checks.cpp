@@ -106,6 +106,34 @@ void check_transpose(Report report) {
     report(each(rows[i], [=](int j) { return static_cast<float>(j * kLanes + i); }), "transpose");
 }
 
+void check_halves(float* end, Report report) {
+  constexpr int kHalf = kLanes / 2;
+  Vec rows[kHalf];
+  for (int i = 0; i < kHalf; ++i) {
+    float row[kLanes];
+    for (int j = 0; j < kLanes; ++j) row[j] = static_cast<float>(i * kLanes + j);
+    rows[i] = load(row);
+  }
+  transpose_halves(rows);
+  for (int i = 0; i < kHalf; ++i)
+    report(each(rows[i], [=](int j) { return static_cast<float>(j % kHalf * kLanes + j / kHalf * kHalf + i); }),
+           "transpose_halves");
+  for (int n = 0; n <= kHalf; ++n) {
+    float *high = end - n, *low = high - kLanes;
+    for (float* q = end - 2 * kLanes; q < end; ++q) *q = -1;
+    for (int i = 0; i < n; ++i) low[i] = static_cast<float>(i + 1), high[i] = static_cast<float>(i + 100);
+    const Vec v = load_halves(low, high, n);
+    const auto expected = [=](int j) { return j % kHalf < n ? static_cast<float>(j % kHalf + (j < kHalf ? 1 : 100)) : 0; };
+    report(each(v, expected), "load_halves zeroes the rest");
+    for (int i = 0; i < n; ++i) low[i] = high[i] = -1;
+    store_halves(low, high, v, n);
+    bool stored = true;
+    for (int i = 0; i < kLanes; ++i) stored &= low[i] == (i < n ? static_cast<float>(i + 1) : -1);
+    for (int i = 0; i < n; ++i) stored &= high[i] == static_cast<float>(i + 100);
+    report(stored, "store_halves stores n lanes of each");
+  }
+}
+
 void check_rounding(Report report) {
   static const float in[] = {0.5f, 1.5f, 2.5f, -0.5f, -1.5f, 0.4999999f, 2.6f, -3.4f, 8388609.0f, -1e20f, kInf};
   static const float out[] = {0, 2, 2, -0.0f, -2, 0, 3, -3, 8388609.0f, -1e20f, kInf};
@@ -123,6 +151,7 @@ void check_simd(float* guarded_end, Report report) {
   check_memory(guarded_end, report);
   check_arithmetic(guarded_end, report);
   check_transpose(report);
+  check_halves(guarded_end, report);
   check_rounding(report);
 }
 
