@@ -85,6 +85,23 @@ def _conv_cases() -> list[Case]:
         conv((2, 32, 5, 6), 32, (1, 3), stride=(1, 2), padding=(0, 0, 1, 1), groups=8),
         conv((0, 32, 5, 5), 32, 3, padding=1, groups=8),
         conv((9, 48, 14, 15), 48, 3, padding=1, groups=6),
+        # depthwise: whole tiles and tails of columns and channels, borders, every phase of a stride, several blocks of rows
+        *(conv((1, 20, 4, w), 20, 3, padding=1, groups=20) for w in (1, 2, 7, 9, 16, 28)),
+        *(conv((2, 20, 5, w), 20, 3, stride=2, padding=1, groups=20) for w in (1, 2, 13, 16, 30)),
+        *(conv((1, 40, 6, w), 40, 5, stride=s, padding=2, groups=40) for s in (1, 2) for w in (3, 7, 18)),
+        *(conv((1, 9, 7, 8), 9, k, padding=k // 2, groups=9) for k in (1, 2, 4, 6, 7, 9)),
+        conv((1, 18, 8, 9), 18, 3, stride=2, padding=(0, 0, 1, 1), groups=18),
+        conv((1, 18, 9, 8), 18, 5, stride=2, padding=(1, 2, 2, 1), groups=18),
+        conv((1, 6, 9, 8), 6, 3, stride=2, padding=(3, 4, 0, 5), groups=6),
+        conv((1, 6, 4, 5), 6, 3, padding=5, groups=6),
+        conv((1, 6, 3, 4), 6, 5, stride=2, padding=7, groups=6),
+        conv((1, 19, 14, 11), 19, 3, stride=3, padding=1, groups=19),
+        conv((1, 5, 9, 20), 5, (3, 2), stride=(1, 3), padding=(1, 1, 0, 2), dilation=(2, 5), groups=5),
+        conv((1, 17, 9, 11), 17, 3, stride=2, padding=3, dilation=3, groups=17),
+        conv((1, 17, 9, 25), 17, 3, padding=2, dilation=(1, 2), groups=17),
+        conv((1, 4, 67, 5), 4, 3, padding=1, groups=4),
+        conv((1, 4, 70, 6), 4, 5, stride=2, padding=2, groups=4),
+        conv((37, 5, 3, 3), 5, 3, padding=1, groups=5),
         # asymmetric padding; valid, same, full
         conv((2, 3, 5, 6), 4, 3, padding=(0, 1, 2, 0)),
         conv((1, 3, 5, 6), 4, 3, stride=2, padding=(2, 0, 0, 1)),
@@ -111,6 +128,7 @@ def _conv_cases() -> list[Case]:
         # no images
         conv((0, 3, 5, 5), 4, 3, padding=1),
         conv((0, 6, 9), 4, (1, 3), groups=2),
+        conv((0, 6, 5, 5), 6, 3, groups=6),
         # enough work for two threads, in few and many channels, rows and images
         conv((2, 32, 28, 28), 32, 3, padding=1),
         conv((1, 3, 64, 64), 16, 7, stride=2, padding=3),
@@ -118,6 +136,7 @@ def _conv_cases() -> list[Case]:
         conv((8, 16, 14, 14), 33, 3, padding=1, bias=False),
         conv((1, 256, 4, 4), 200, 3, padding=1),
         conv((1, 48, 30, 31), 48, 3, stride=2, padding=1, groups=48),
+        conv((2, 72, 29, 28), 72, 5, padding=2, groups=72),
         conv((2, 64, 17, 17), 64, 3, padding=1, groups=4),
         conv((16, 6, 14, 14), 16, 5),
         # backward-weight in several chunks of tiles, and blocks of either channels

@@ -111,14 +111,21 @@ class DepthwiseConvolution final : public ConvMap {
 
 // packed: [kh as ordered][kw as ordered][C, padded with zeros]; 16 channels at a time, whose taps fit L1.
 void DepthwiseConvolution::pack(const float* weight, std::byte* packed) const {
-  float* out = reinterpret_cast<float*>(packed);
-  parallel_for(pitch_ / kMostLanes, 1, taps_ * kMostLanes, [&](int64_t begin, int64_t end) {
-    for (int64_t c = begin * kMostLanes; c < end * kMostLanes; ++c) {
-      const float* taps = weight + c * taps_;
-      float* to = out + c;
+  const int64_t taps = taps_;
+  parallel_for(pitch_ / kMostLanes, 1, taps * kMostLanes, [&](int64_t begin, int64_t end) {
+    for (int64_t c = begin * kMostLanes; c < end * kMostLanes; c += kMostLanes) {
+      const float* from = weight + c * taps;
+      float* to = reinterpret_cast<float*>(packed) + c;
+      const int64_t count = std::min(kMostLanes, channels_ - c);
       for (int64_t kh : vertical_.order)
         for (int64_t kw : horizontal_.order) {
-          *to = c < channels_ ? taps[kh * kernel_w_ + kw] : 0.0f;
+          const float* tap = from + kh * kernel_w_ + kw;
+          if (count < kMostLanes) std::fill_n(to, kMostLanes, 0.0f);
+          if (count == kMostLanes) {  // a known number: it is unrolled
+            for (int64_t i = 0; i < kMostLanes; ++i) to[i] = tap[i * taps];
+          } else {
+            for (int64_t i = 0; i < count; ++i) to[i] = tap[i * taps];
+          }
           to += pitch_;
         }
     }
@@ -139,7 +146,7 @@ void DepthwiseConvolution::run(const Tensor& in, const std::byte* packed, const 
       const bool revisits = epilogue.statistics || vertical_.step * horizontal_.step > 1;
       const int64_t pixels = block.images * (block.last_row - block.row) * vertical_.step * out_w_;
       const int64_t wanted = revisits ? kCacheBytes / 4 / std::max<int64_t>(pixels, 1) : last - first;
-      const int64_t step = std::max<int64_t>(wanted / kernels_.lanes, 1) * kernels_.lanes;
+      const int64_t step = std::max<int64_t>(wanted / kernels_.lanes, epilogue.statistics ? 4 : 1) * kernels_.lanes;
       for (int64_t c = first; c < last; c += step)
         run_block(block, {c, std::min(step, last - c)}, in, reinterpret_cast<const float*>(packed), own, out);
     }

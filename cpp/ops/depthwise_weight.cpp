@@ -53,16 +53,15 @@ class DepthwiseWeight final : public ConvReduce {
     }
   }
 
-  // dw[c][tap] = sum over parts. Padding is added up, too, and not read.
+  // dw[c][tap] = sum over parts
   void add_parts(float* sums, float* dw) const {
     const int64_t taps = g_.taps(), size = taps * pitch_;
     parallel_for(pitch_ / kMostLanes, 1, taps * kMostLanes * (parts_ + 1), [&](int64_t begin, int64_t end) {
+      const int64_t first = begin * kMostLanes, last = std::min(end * kMostLanes, g_.c);
       for (int64_t part = 1; part < parts_; ++part)
-        for (int64_t tap = 0; tap < taps; ++tap) {
-          float* total = sums + tap * pitch_;
-          for (int64_t c = begin * kMostLanes; c < end * kMostLanes; ++c) total[c] += total[part * size + c];
-        }
-      for (int64_t c = begin * kMostLanes; c < std::min(end * kMostLanes, g_.c); ++c)
+        for (int64_t tap = 0; tap < taps; ++tap)
+          for (int64_t c = first; c < last; ++c) sums[tap * pitch_ + c] += sums[part * size + tap * pitch_ + c];
+      for (int64_t c = first; c < last; ++c)
         for (int64_t tap = 0; tap < taps; ++tap) dw[c * taps + tap] = parts_ > 0 ? sums[tap * pitch_ + c] : 0.0f;
     });
   }
