@@ -213,7 +213,7 @@ void copy(int64_t pixels, int64_t channels, const float* from, int64_t from_pitc
 // Accumulators, the weights of three taps, an index and a permuted input must fit the registers.
 GroupedKernels grouped_kernels() {
 #if CC_ISA_NUMBER == CC_ISA_avx512
-  return {kLanes, 14, {{0.6f, 0.6f, 0.6f, 0.37f}, {0.9f, 0.8f, 0.8f, 0.58f}}, tile_source<14>, copy, sums};
+  return {kLanes, 14, {{0.6f, 0.6f, 0.6f, 0.37f}, {0.92f, 0.8f, 0.8f, 0.58f}}, tile_source<14>, copy, sums};
 #elif CC_ISA_NUMBER == CC_ISA_avx2
   return {kLanes, 11, {{0.6f, 0.6f, 0.6f, 0.3f}, {0.9f, 0.8f, 0.8f, 0.5f}}, tile_source<11>, copy, sums};
 #elif CC_ISA_NUMBER == CC_ISA_neon
