@@ -60,7 +60,8 @@ bool grouped_pays(const Conv2dGeometry& g, Pass pass) {
   const TileShape& tile = choose_tile(s.out_c, 1);
   const double used = static_cast<double>(s.out_c) / static_cast<double>(ceil_div(s.out_c, tile.nr) * tile.nr);
   const double own = GroupedChannels::efficiency(s, sliding) * (pass == Pass::backward_weight ? 1 : fill);
-  const double copies = g.taps() == 1 ? 1 : pass == Pass::forward ? 0.9 : 0.75;  // backward they are transposes, too
+  // The speed that copies leave: of inputs; of inputs and transposed weights; of both operands, into panels.
+  const double copies = g.taps() == 1 ? 1 : pass == Pass::forward ? 0.9 : pass == Pass::backward_input ? 0.75 : 0.6;
   return own >= used * tile.efficiency * copies;
 }
 
