@@ -122,7 +122,9 @@ CC_INLINE void sum_sliding(Vec (&acc)[K][T], const GroupedSums& g, const Grouped
   const int64_t end = reach < g.width ? reach : g.width;
   for (int64_t r = 0; r < g.rows; ++r) {
     const float *x = g.x[r], *dy = g.dy[r] + l.channel;
-    const auto output = [&](int64_t i) CC_LAMBDA { return load(i >= 0 && i < g.out_width ? dy + i * g.dy_pitch : g.zeros); };
+    const auto output = [&](int64_t i) CC_LAMBDA {
+      return load(i >= 0 && i < g.out_width ? dy + i * g.dy_pitch : g.zeros);
+    };
     Vec d[T];
     CC_UNROLL for (int t = 0; t + 1 < T; ++t) d[t] = output(begin - g.offset - 1 - t);
     for (int64_t j = begin; j < end; ++j) {
@@ -160,12 +162,14 @@ template <int T, int K, Source S>
 void sum_channels(const GroupedSums& g, const GroupedLanes& l, int64_t k0, float* sums) {
   sums += k0 * T * kLanes;
   Vec acc[K][T];
-  CC_UNROLL for (int k = 0; k < K; ++k) CC_UNROLL for (int t = 0; t < T; ++t) acc[k][t] = load(sums + (k * T + t) * kLanes);
+  CC_UNROLL for (int k = 0; k < K; ++k) CC_UNROLL for (int t = 0; t < T; ++t)
+    acc[k][t] = load(sums + (k * T + t) * kLanes);
   if (g.stride == 1 && g.dilation == 1)
     sum_sliding<T, K, S>(acc, g, l, k0);
   else
     sum_strided<T, K, S>(acc, g, l, k0);
-  CC_UNROLL for (int k = 0; k < K; ++k) CC_UNROLL for (int t = 0; t < T; ++t) store(sums + (k * T + t) * kLanes, acc[k][t]);
+  CC_UNROLL for (int k = 0; k < K; ++k) CC_UNROLL for (int t = 0; t < T; ++t)
+    store(sums + (k * T + t) * kLanes, acc[k][t]);
 }
 
 // As many input channels at a time as accumulators fit the registers.
@@ -209,7 +213,7 @@ void copy(int64_t pixels, int64_t channels, const float* from, int64_t from_pitc
 // Accumulators, the weights of three taps, an index and a permuted input must fit the registers.
 GroupedKernels grouped_kernels() {
 #if CC_ISA_NUMBER == CC_ISA_avx512
-  return {kLanes, 14, {{0.6f, 0.6f, 0.6f, 0.37f}, {0.9f, 0.8f, 0.8f, 0.58f}}, tile_source<14>, copy, sums};
+  return {kLanes, 14, {{0.6f, 0.6f, 0.6f, 0.37f}, {0.92f, 0.8f, 0.8f, 0.58f}}, tile_source<14>, copy, sums};
 #elif CC_ISA_NUMBER == CC_ISA_avx2
   return {kLanes, 11, {{0.6f, 0.6f, 0.6f, 0.3f}, {0.9f, 0.8f, 0.8f, 0.5f}}, tile_source<11>, copy, sums};
 #elif CC_ISA_NUMBER == CC_ISA_neon

@@ -17,7 +17,7 @@ namespace {
 
 constexpr int64_t kTileStart = 5;              // pixels whose time a tile takes besides its own
 constexpr int64_t kMaxTaps = 1024;             // lists of pixels stay small
-constexpr int64_t kFewVectors = 4, kManyVectors = 64;  // of a share: pixels are read in long runs, of whole lines at least
+constexpr int64_t kFewVectors = 4, kManyVectors = 64;  // of a share: a pixel is read in long runs, of lines at least
 constexpr int64_t kManyTasks = 16;             // enough to share among threads
 constexpr int64_t kBlockFlops = 1 << 19;       // a task's work is worth its start
 constexpr int64_t kBlockPixels = 128;          // statistics are much smaller than what they are of
@@ -47,18 +47,21 @@ bool grouped_accepts(const Conv2dGeometry& g, Pass /*pass*/) {
          parts <= std::max<int64_t>(64, 4 * g.taps());
 }
 
-// Against the dense tiles of ops/direct.h, which leave lanes empty and copy what they read, but also make whole tiles of
-// narrow rows.
+// Against the dense tiles of ops/direct.h, which leave lanes empty and copy what they read, but make whole tiles of
+// narrow rows, too.
 bool grouped_pays(const Conv2dGeometry& g, Pass pass) {
   const GroupedShape s = in_out(g, pass);
   const int64_t most = table().grouped.pixels, row = pass == Pass::backward_input ? ceil_div(g.w, g.stride_w) : g.out_w;
   const int64_t pixels = g.is_pointwise() ? most : ceil_div(row, std::max<int64_t>(ceil_div(row, most), 1));
-  const double fill = static_cast<double>(pixels * (most + kTileStart)) / static_cast<double>(most * (pixels + kTileStart));
-  const bool sliding = g.kernel_w > g.stride_w && g.dilation_w == 1 && (g.stride_w == 1 || pass == Pass::backward_input);
+  const auto share = [](int64_t n) { return static_cast<double>(n) / static_cast<double>(n + kTileStart); };
+  const double fill = share(pixels) / share(most);
+  const bool sliding =
+      g.kernel_w > g.stride_w && g.dilation_w == 1 && (g.stride_w == 1 || pass == Pass::backward_input);
   const TileShape& tile = choose_tile(s.out_c, 1);
   const double used = static_cast<double>(s.out_c) / static_cast<double>(ceil_div(s.out_c, tile.nr) * tile.nr);
   const double own = GroupedChannels::efficiency(s, sliding) * (pass == Pass::backward_weight ? 1 : fill);
-  const double copies = g.taps() == 1 ? 1 : pass == Pass::backward_weight ? 0.75 : 0.9;
+  // The speed that copies leave: of inputs; of inputs and transposed weights; of both operands, into panels.
+  const double copies = g.taps() == 1 ? 1 : pass == Pass::forward ? 0.9 : pass == Pass::backward_input ? 0.75 : 0.6;
   return own >= used * tile.efficiency * copies;
 }
 

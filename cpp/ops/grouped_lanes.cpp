@@ -103,7 +103,8 @@ const GroupedChannels::Table& GroupedChannels::table_of(const GroupedShape& s, c
     if (t.position == position && t.columns == l.columns && t.room == room) return t;
   Table t{position, l.columns, room, {}, {}};
   // Where the same loads serve all k, they stand at one, probably aligned, place.
-  const bool fixed = l.source == GroupedLanes::single || (l.source == GroupedLanes::pair && reach + s.in_c <= 2 * lanes);
+  const int64_t loads = l.source == GroupedLanes::pair ? 2 : 1;
+  const bool fixed = reach + s.in_c <= loads * lanes;
   for (int64_t k = 0; k < s.in_c; ++k) {
     const int64_t first = std::min(fixed ? 0 : k, room - lanes), second = std::min(first + lanes, room - lanes);
     t.start.insert(t.start.end(), {first, l.source == GroupedLanes::pair ? second : first});

@@ -38,7 +38,7 @@ class GroupedChannels {
  private:
   // The tables of a vector; most vectors share one.
   struct Table {
-    int64_t position, columns, room;  // of the first lane in its group, of the pixel from `input` on (at most 2 vectors)
+    int64_t position, columns, room;  // position: of the first lane in its group; room: in the pixel from `input` on
     std::vector<int64_t> start;
     std::vector<int> index;
   };

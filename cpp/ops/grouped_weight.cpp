@@ -14,7 +14,7 @@
 namespace convcore {
 namespace {
 
-constexpr int64_t kFewVectors = 4, kManyVectors = 16;  // of a share: pixels are read in long runs, of whole lines at least
+constexpr int64_t kFewVectors = 4, kManyVectors = 16;  // of a share: a pixel is read in long runs, of lines at least
 constexpr int64_t kPartPixels = 512;      // of a part, which costs a pass over its sums
 constexpr int64_t kManyTasks = 16;        // enough to share among threads
 constexpr int64_t kRingTaps = 4;          // rows are read by so many taps that copying them pays
@@ -45,7 +45,8 @@ GroupedWeight::GroupedWeight(const Conv2dGeometry& geometry)
   x_rows_.pixels = g_.w, dy_rows_.pixels = g_.out_w;
   if (g_.taps() < kRingTaps) return;
   // Rows of x from a block's first to its last, images' unread last rows between them included.
-  const int64_t images = (block_ + g_.out_h - 2) / g_.out_h, unread = std::max<int64_t>(g_.h - g_.out_h * g_.stride_h, 0);
+  const int64_t images = (block_ + g_.out_h - 2) / g_.out_h;
+  const int64_t unread = std::max<int64_t>(g_.h - g_.out_h * g_.stride_h, 0);
   x_rows_.rows = (block_ - 1) * g_.stride_h + (g_.kernel_h - 1) * g_.dilation_h + 1 + images * unread;
   x_rows_.pitch = channels_.most_inputs(splits_);
   dy_rows_.rows = block_;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Backward-weight in narrow groups: a vector's sums for some taps of a kernel row stay in registers over rows of pixels.
+// Backward-weight in narrow groups: a vector's sums for some taps of a kernel row stay in registers over rows.
 // Rows are cut into parts by the shape alone, and the parts' sums are added in order.
 #pragma once
 

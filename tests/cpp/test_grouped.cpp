@@ -59,7 +59,8 @@ void check_tile(const GroupedShape& s, int pixels, bool residual, std::mt19937& 
     weights += taps * s.in_c * lanes;
   }
   for (size_t i = 0; i < y.size(); ++i) y[i] = r[i];
-  const GroupedTile tile{pixels, segments.data(), 3, y.data(), out, residual ? y.data() : nullptr, out, bias.data(), -1, 1};
+  const float* before = residual ? y.data() : nullptr;
+  const GroupedTile tile{pixels, segments.data(), 3, y.data(), out, before, out, bias.data(), -1, 1};
   for (const GroupedLanes& l : channels.vectors()) kernels.tile(tile, l, w.data());
 
   int wrong = 0;
@@ -84,7 +85,8 @@ void check_tile(const GroupedShape& s, int pixels, bool residual, std::mt19937& 
 struct Walk {
   int64_t width, out_width, stride, dilation, offset;
 };
-constexpr Walk kWalks[] = {{7, 7, 1, 1, -1}, {5, 3, 1, 1, 0}, {2, 4, 1, 1, -2}, {9, 4, 2, 1, -1}, {6, 5, 1, 2, -2}, {3, 1, 1, 1, 2}};
+constexpr Walk kWalks[] = {{7, 7, 1, 1, -1}, {5, 3, 1, 1, 0},  {2, 4, 1, 1, -2},
+                           {9, 4, 2, 1, -1}, {6, 5, 1, 2, -2}, {3, 1, 1, 1, 2}};
 
 void check_sums(const GroupedShape& s, const Walk& walk, int taps, std::mt19937& random) {
   const GroupedKernels& kernels = table().grouped;
