@@ -329,7 +329,7 @@ def test_folded_batch_norms_are_for_inference() -> None:
 def test_statistics_are_of_what_is_stored(activation: str) -> None:
     """Parts of (pixels, means, sums of squared deviations); an algorithm that cannot gather them gives none."""
     x, w, b, r = image(3, 4, 9, 8), image(19, 4, 3, 3), image(1, 19)[0], image(3, 19, 7, 6)
-    attributes = {"statistics": True, "activation": activation, "algorithm": "direct"}
+    attributes: dict[str, Any] = {"statistics": True, "activation": activation, "algorithm": "direct"}
     y, rows = _core.forward("conv2d", attributes, [x, w, b, None, None, None, None, r])
     pixels, mean, square = rows[:, :1].astype(np.float64), rows[:, 1:20], rows[:, 20:]
     assert pixels.sum() == 3 * 7 * 6

@@ -1,6 +1,7 @@
 """Fusion in graphs: values, loss and gradients are those of the layers one by one, and of float64."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ def relu(net: Network, x: int) -> int:
     return net.node("relu", x)
 
 
-def plain(kind: str, **attributes: int) -> Builder:
+def plain(kind: str, **attributes: Any) -> Builder:
     return lambda net, x: net.node(kind, net.conv(net.conv(x, 6, 1), 20, 3, **attributes))
 
 
