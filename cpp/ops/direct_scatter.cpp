@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
-#include <limits>
 
 #include "base/memory.h"
 #include "base/parallel.h"
@@ -12,37 +11,51 @@
 #include "ops/tiles.h"
 
 namespace convcore {
+
 bool ScatterConvolution::accepts(const Conv2dGeometry& g) {
   return g.groups == 1 && g.kernel_w > 1 && g.dilation_w == 1;
 }
 
 double ScatterConvolution::cycles(const Conv2dGeometry& g) {
-  // Besides the products of a pixel of dy and a row of the kernel: to begin, and for each vector to add to what is there.
-  constexpr double kBegin = 8, kAdd = 3;
-  const TileShape& tile = choose_tile(g.kernel_w * g.c, g.o);
-  const double vectors = static_cast<double>(ceil_div(g.kernel_w * g.c, tile.nr) * tile.nr) / table().tile.lanes;
+  constexpr double kTile = 60, kAdd = 4;  // to begin a tile; to add a vector to what is there
+  const TileShape& tile = choose_tile(g.kernel_w * g.c, g.o * g.kernel_h);
+  const double vectors = static_cast<double>(tile.nr) / table().tile.lanes;
+  const double rows = static_cast<double>(std::clamp<int64_t>(g.n, 1, tile.mr));
+  const double product = std::max(rows * vectors / 2 / tile.efficiency, 4.0);  // of a tile; the latency of an addition
+  // Those of a row of dx are summed in registers: about kH / stride rows of the kernel.
+  const double merged = std::max(1.0, static_cast<double>(g.kernel_h) / static_cast<double>(g.stride_h));
+  const double pixels = static_cast<double>(std::max<int64_t>(g.n, 1) * g.out_h * g.out_w) / rows;
   const double panels = static_cast<double>(ceil_div(g.kernel_w * g.c, tile.nr));
-  const double rows = static_cast<double>(g.n * g.out_h * g.out_w * g.kernel_h);
-  return rows * (vectors * static_cast<double>(g.o) / 2 / tile.efficiency + vectors * kAdd + panels * kBegin);
+  const double image = static_cast<double>(g.n * g.h * g.w * g.c) / table().tile.lanes * 4;  // to clear and to copy
+  return pixels * panels * static_cast<double>(g.kernel_h) *
+             (static_cast<double>(g.o) * product + (rows * vectors * kAdd + kTile) / merged) + image;
 }
 
 ScatterConvolution::ScatterConvolution(const Conv2dGeometry& g)
-    : g_(g), columns_(g.kernel_w * g.c), tile_(choose_tile(columns_, g.o)), panels_(ceil_div(columns_, tile_.nr)) {
+    : g_(g), columns_(g.kernel_w * g.c), tile_(choose_tile(columns_, g.o * g.kernel_h)),
+      panels_(ceil_div(columns_, tile_.nr)) {
+  for (int64_t kh = 0; kh < g.kernel_h; ++kh) rows_.push_back(kh);
+  std::stable_sort(rows_.begin(), rows_.end(), [&](int64_t a, int64_t b) {
+    return a * g.dilation_h % g.stride_h < b * g.dilation_h % g.stride_h;
+  });
   halo_h_ = (g.out_h - 1) * g.stride_h + (g.kernel_h - 1) * g.dilation_h + 1;
   halo_w_ = (g.out_w - 1) * g.stride_w + g.kernel_w;
   slots_ = std::clamp<int64_t>(num_threads(), 1, std::max<int64_t>(g.n, 1));
-  image_bytes_ = align_up(halo_h_ * halo_w_ * g.c * 4);
+  groups_ = std::min(ceil_div(ceil_div(g.n, tile_.mr), slots_) * slots_, g.n);
+  image_floats_ = halo_h_ * halo_w_ * g.c;
+  images_bytes_ = align_up(std::min<int64_t>(tile_.mr, g.n) * image_floats_ * 4);
+  offsets_bytes_ = align_up(g.kernel_h * sizeof(int64_t));
 }
 
 size_t ScatterConvolution::packed_bytes() const { return g_.kernel_h * panels_ * g_.o * tile_.nr * 4; }
-size_t ScatterConvolution::workspace_bytes() const { return slots_ * image_bytes_; }
+size_t ScatterConvolution::workspace_bytes() const { return slots_ * (images_bytes_ + offsets_bytes_); }
 
-// packed: [kh][panel][o][NR], column kw * C + c
+// packed: [panel][kh in the order of rows_][o][NR], column kw * C + c
 void ScatterConvolution::pack(const float* weight, std::byte* packed) const {
   const int64_t nr = tile_.nr;
   float* row = reinterpret_cast<float*>(packed);
-  for (int64_t kh = 0; kh < g_.kernel_h; ++kh)
-    for (int64_t panel = 0; panel < panels_; ++panel)
+  for (int64_t panel = 0; panel < panels_; ++panel)
+    for (int64_t kh : rows_)
       for (int64_t o = 0; o < g_.o; ++o, row += nr)
         for (int64_t j = 0; j < nr; ++j) {
           const int64_t column = panel * nr + j, kw = column / g_.c, c = column % g_.c;
@@ -55,49 +68,68 @@ void ScatterConvolution::run(const Tensor& dy, const std::byte* packed, const Ep
   std::atomic<int64_t> next{0};
   parallel_for(slots_, 1, g_.flops() / slots_, [&](int64_t begin, int64_t end) {
     for (int64_t slot = begin; slot < end; ++slot) {
-      float* image = reinterpret_cast<float*>(workspace + slot * image_bytes_);
-      for (int64_t n; (n = next.fetch_add(1, std::memory_order_relaxed)) < g_.n;)
-        run_image(n, dy, reinterpret_cast<const float*>(packed), epilogue, dx, image);
+      std::byte* own = workspace + slot * (images_bytes_ + offsets_bytes_);
+      float* images = reinterpret_cast<float*>(own);
+      for (int64_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < groups_;) {
+        const int64_t n = g_.n * i / groups_, count = g_.n * (i + 1) / groups_ - n;
+        run_images(n, count, dy, reinterpret_cast<const float*>(packed), images,
+                   reinterpret_cast<int64_t*>(own + images_bytes_));
+        for (int64_t k = 0; k < count; ++k) store_image(images + k * image_floats_, n + k, epilogue, dx);
+      }
     }
   });
 }
 
-void ScatterConvolution::run_image(int64_t n, const Tensor& dy, const float* packed, const Epilogue& epilogue,
-                                   const Tensor& dx, float* image) const {
-  std::memset(image, 0, image_bytes_);
-  const int64_t zero = 0, nr = tile_.nr, tiles = ceil_div(g_.out_h, tile_.mr);
-  const float* in = dy.f32() + n * g_.out_h * g_.out_w * dy.pitch;
-  const float *x[kMaxTileRows], *w = packed;
+void ScatterConvolution::run_images(int64_t n, int64_t count, const Tensor& dy, const float* packed, float* images,
+                                    int64_t* offsets) const {
+  std::memset(images, 0, count * image_floats_ * 4);
+  const int64_t nr = tile_.nr, row_floats = g_.out_w * dy.pitch;
+  const float *x[kMaxTileRows], *in = dy.f32() + n * g_.out_h * row_floats;
   float* y[kMaxTileRows];
-  for (int64_t kh = 0; kh < g_.kernel_h; ++kh)
-    for (int64_t panel = 0; panel < panels_; ++panel, w += g_.o * nr) {
+  for (int64_t ih = 0; ih < halo_h_; ++ih) {
+    // The rows of the kernel that reach this row of dx from within dy lie side by side.
+    int64_t first = 0, segments = 0;
+    for (size_t i = 0; i < rows_.size(); ++i) {
+      const int64_t distance = ih - rows_[i] * g_.dilation_h;
+      if (distance < 0 || distance % g_.stride_h || distance / g_.stride_h >= g_.out_h) continue;
+      if (segments == 0) first = static_cast<int64_t>(i);
+      offsets[segments++] = distance / g_.stride_h * row_floats;
+    }
+    if (segments == 0) continue;
+    for (int64_t panel = 0; panel < panels_; ++panel) {
+      const float* w = packed + (panel * g_.kernel_h + first) * g_.o * nr;
       const int columns = static_cast<int>(std::min(nr, columns_ - panel * nr));
-      for (int64_t t = 0; t < tiles; ++t) {
-        // The rows of a tile come from different rows of dy: neighbours in a row would wait for each other's stores.
-        const int64_t first = g_.out_h * t / tiles, last = g_.out_h * (t + 1) / tiles;
-        for (int64_t oh = first; oh < last; ++oh) {
-          x[oh - first] = in + oh * g_.out_w * dy.pitch;
-          y[oh - first] = image + (oh * g_.stride_h + kh * g_.dilation_h) * halo_w_ * g_.c + panel * nr;
-        }
-        const int rows = static_cast<int>(last - first);
-        for (int64_t ow = 0; ow < g_.out_w; ++ow) {
-          tile_.gather(rows, columns, x, &zero, 1, g_.o, w, y, {.add = y});
-          for (int i = 0; i < rows; ++i) x[i] += dy.pitch, y[i] += g_.stride_w * g_.c;
-        }
+      for (int64_t k = 0; k < count; ++k) {
+        x[k] = in + k * g_.out_h * row_floats;
+        y[k] = images + k * image_floats_ + ih * halo_w_ * g_.c + panel * nr;
+      }
+      for (int64_t ow = 0; ow < g_.out_w; ++ow) {
+        tile_.gather(static_cast<int>(count), columns, x, offsets, segments, g_.o, w, y, {.add = y});
+        for (int64_t k = 0; k < count; ++k) x[k] += dy.pitch, y[k] += g_.stride_w * g_.c;
       }
     }
-  // The part of the buffer that is dx; rows and columns that dy does not reach are zero.
-  for (int64_t ih = 0; ih < g_.h; ++ih)
-    for (int64_t iw = 0; iw < g_.w; ++iw) {
-      const int64_t row = ih + g_.pad_top, column = iw + g_.pad_left;
-      const float* from = row < halo_h_ && column < halo_w_ ? image + (row * halo_w_ + column) * g_.c : nullptr;
-      const int64_t pixel = (n * g_.h + ih) * g_.w + iw;
-      float* to = dx.f32() + pixel * dx.pitch;
-      const float* residual = epilogue.residual_at(pixel);
-      for (int64_t c = 0; c < g_.c; ++c) {
-        to[c] = finished(from ? from[c] : 0.0f, c, residual, epilogue);
-      }
+  }
+}
+
+// The part of the buffer that is dx; rows and columns that dy does not reach are zero.
+void ScatterConvolution::store_image(const float* image, int64_t n, const Epilogue& epilogue, const Tensor& dx) const {
+  const bool plain = dx.pitch == g_.c && !epilogue.bias && !epilogue.residual && !epilogue.clamps();
+  const int64_t reached = std::clamp<int64_t>(halo_w_ - g_.pad_left, 0, g_.w);
+  for (int64_t ih = 0; ih < g_.h; ++ih) {
+    const int64_t row = ih + g_.pad_top, pixel = (n * g_.h + ih) * g_.w, columns = row < halo_h_ ? reached : 0;
+    const float* from = image + (row * halo_w_ + g_.pad_left) * g_.c;
+    float* to = dx.f32() + pixel * dx.pitch;
+    if (plain) {
+      if (columns > 0) std::memcpy(to, from, columns * g_.c * 4);
+      std::memset(to + columns * g_.c, 0, (g_.w - columns) * g_.c * 4);
+      continue;
     }
+    for (int64_t iw = 0; iw < g_.w; ++iw, to += dx.pitch) {
+      const float* residual = epilogue.residual_at(pixel + iw);
+      for (int64_t c = 0; c < g_.c; ++c)
+        to[c] = finished(iw < columns ? from[iw * g_.c + c] : 0.0f, c, residual, epilogue);
+    }
+  }
 }
 
 }  // namespace convcore

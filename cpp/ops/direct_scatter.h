@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Direct backward-input for few input channels. The tiles of ops/direct.h would use C of a vector's lanes; here a tile's
-// columns are the kW*C neighbours that one pixel of dy reaches in a row of dx, and tiles are added into dx:
-//   dx[oh*stride + kh*dilation][ow*stride + kw][c] += sum over o of dy[oh][ow][o] * w[o][c][kh][kw]
-// An image is summed up in a buffer with a halo, by one thread, in a fixed order.
+// Direct backward-input that multiplies no zeros. The tiles of ops/direct.h would use C of a vector's lanes, and read a
+// halo as wide as the kernel around dy; here a tile's columns are the kW*C neighbours that one column of dy reaches in a
+// row of dx, and tiles are added into dx:
+//   dx[ih][ow*stride + kw][c] += sum over kh, o of dy[oh][ow][o] * w[o][c][kh][kw], ih = oh*stride + kh*dilation
+// The rows of a tile are the same pixel of several images, each summed up in a buffer with a halo, in a fixed order.
 #pragma once
+
+#include <vector>
 
 #include "kernels/tile.h"
 #include "ops/convolution.h"
@@ -12,7 +15,7 @@ namespace convcore {
 
 class ScatterConvolution final : public ConvMap {
  public:
-  // Few enough channels, neighbours without gaps, one group.
+  // Neighbours without gaps, one group.
   static bool accepts(const Conv2dGeometry& g);
   // An estimate, against the other ways to the same result.
   static double cycles(const Conv2dGeometry& g);
@@ -25,16 +28,19 @@ class ScatterConvolution final : public ConvMap {
            std::byte* workspace) const override;
 
  private:
-  void run_image(int64_t n, const Tensor& dy, const float* packed, const Epilogue& epilogue, const Tensor& dx,
-                 float* image) const;
+  void run_images(int64_t n, int64_t count, const Tensor& dy, const float* packed, float* images,
+                  int64_t* offsets) const;
+  void store_image(const float* image, int64_t n, const Epilogue& epilogue, const Tensor& dx) const;
 
   Conv2dGeometry g_;
   int64_t columns_;  // kW * C
   TileShape tile_;
-  int64_t panels_;          // of tile_.nr columns
-  int64_t halo_h_, halo_w_;  // pixels of dx that dy reaches
-  int64_t slots_;
-  size_t image_bytes_;
+  int64_t panels_;             // of tile_.nr columns
+  std::vector<int64_t> rows_;  // kh, those that reach the same rows of dx side by side
+  int64_t halo_h_, halo_w_;    // pixels of dx that dy reaches
+  int64_t groups_, slots_;     // groups of images
+  int64_t image_floats_;
+  size_t images_bytes_, offsets_bytes_;  // of a slot
 };
 
 }  // namespace convcore
