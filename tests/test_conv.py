@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from case import Case
-from cases import CASES, conv
+from cases import CASES
 from checks import assert_same_bits, check, machines
+from conv_cases import conv
 from convcore import _core
 
 
