@@ -252,7 +252,7 @@ constexpr WinogradTransforms transforms() {
 }  // namespace
 
 WinogradKernels winograd_kernels() {
-  WinogradKernels all{input<Six>, transforms<Six>(), transforms<Four>(), 2, {}, transpose_any};
+  WinogradKernels all{transforms<Six>(), transforms<Four>(), 2, {}, transpose_any};
 #if CC_ISA_NUMBER == CC_ISA_avx512
   all.panels = 3, all.panel[0] = panel<14, 1>(), all.panel[1] = panel<14, 2>(), all.panel[2] = panel<6, 4>();
 #elif CC_ISA_NUMBER == CC_ISA_neon

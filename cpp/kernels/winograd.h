@@ -80,8 +80,6 @@ struct WinogradPanel {
 inline constexpr int kMaxWinogradPanels = 3;
 
 struct WinogradKernels {
-  // v[(i * 6 + j) * step + c] = (B^T d B)[i][j] of channel c.
-  void (*input6)(const WinogradPatch& d, int64_t channels, float* v, int64_t step);
   WinogradTransforms f4, f2;  // F(4x4, 3x3), F(2x2, 3x3)
   int panels;                               // how many are in `panel`, narrowest first; nr: a multiple of the vector
   WinogradPanel panel[kMaxWinogradPanels];

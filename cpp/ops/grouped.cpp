@@ -2,7 +2,6 @@
 #include "ops/grouped.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cstring>
 #include <utility>
 
@@ -163,17 +162,12 @@ void GroupedConvolution::run(const Tensor& in, const std::byte* packed, const Ep
   if (tasks_ == 0) return;
   int64_t products = 0;  // per image, group, input and output channel
   for (const SubConvolution& sub : s_.parts) products += sub.rows * sub.cols * static_cast<int64_t>(sub.taps.size());
-  const int64_t cost = 2 * s_.n * s_.groups * s_.in_c * s_.out_c * products / slots_;
-  std::atomic<int64_t> next{0};
-  parallel_for(slots_, 1, cost, [&](int64_t begin, int64_t end) {
-    for (int64_t slot = begin; slot < end; ++slot) {
-      std::byte* own = workspace + slot * (segments_bytes_ + pixels_bytes_ + rows_.bytes());
-      const Scratch scratch{reinterpret_cast<GroupedSegment*>(own),
-                            reinterpret_cast<const float**>(own + segments_bytes_),
-                            own + segments_bytes_ + pixels_bytes_};
-      for (int64_t t; (t = next.fetch_add(1, std::memory_order_relaxed)) < tasks_;)
-        run_task(t, in, reinterpret_cast<const float*>(packed), epilogue, out, scratch);
-    }
+  const int64_t cost = 2 * s_.n * s_.groups * s_.in_c * s_.out_c * products / std::max<int64_t>(tasks_, 1);
+  parallel_tasks(tasks_, slots_, cost, [&](int64_t slot, int64_t task) {
+    std::byte* own = workspace + slot * (segments_bytes_ + pixels_bytes_ + rows_.bytes());
+    const Scratch scratch{reinterpret_cast<GroupedSegment*>(own), reinterpret_cast<const float**>(own + segments_bytes_),
+                          own + segments_bytes_ + pixels_bytes_};
+    run_task(task, in, reinterpret_cast<const float*>(packed), epilogue, out, scratch);
   });
 }
 

@@ -2,7 +2,6 @@
 #include "ops/grouped_weight.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cstring>
 
 #include "base/cpu.h"
@@ -60,11 +59,9 @@ void GroupedWeight::run(const Tensor& x, const Tensor& dy, float* dw, std::byte*
   float *zeros = reinterpret_cast<float*>(workspace), *sums = reinterpret_cast<float*>(workspace + zeros_bytes_);
   std::byte* slots = workspace + zeros_bytes_ + parts_ * sums_bytes_;
   std::memset(zeros, 0, zeros_bytes_);
-  std::atomic<int64_t> next{0};
-  parallel_for(slots_, 1, g_.flops() / slots_, [&](int64_t begin, int64_t end) {
-    for (int64_t slot = begin; slot < end; ++slot)
-      for (int64_t t; (t = next.fetch_add(1, std::memory_order_relaxed)) < parts_ * splits_;)
-        run_task(t, x, dy, zeros, sums, slots + slot * slot_bytes());
+  const int64_t tasks = parts_ * splits_;
+  parallel_tasks(tasks, slots_, g_.flops() / tasks, [&](int64_t slot, int64_t task) {
+    run_task(task, x, dy, zeros, sums, slots + slot * slot_bytes());
   });
   scatter(sums, dw);
 }

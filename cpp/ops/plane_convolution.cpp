@@ -2,7 +2,6 @@
 #include "ops/plane_convolution.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cstring>
 #include <utility>
 
@@ -98,13 +97,9 @@ void PlaneConvolution::run(const Tensor& in, const std::byte* packed, const Epil
                            std::byte* workspace) const {
   int64_t products = 0;
   for (const SubConvolution& sub : s_.parts) products += sub.rows * sub.cols * static_cast<int64_t>(sub.taps.size());
-  std::atomic<int64_t> next{0};
-  parallel_for(slots_, 1, 2 * s_.n * s_.in_c * s_.out_c * products / slots_, [&](int64_t begin, int64_t end) {
-    for (int64_t slot = begin; slot < end; ++slot) {
-      float* planes = reinterpret_cast<float*>(workspace + slot * slot_bytes_);
-      for (int64_t b; (b = next.fetch_add(1, std::memory_order_relaxed)) < s_.n * blocks_;)
-        run_block(b, in, reinterpret_cast<const float*>(packed), epilogue, out, planes);
-    }
+  parallel_tasks(s_.n * blocks_, slots_, 2 * s_.in_c * s_.out_c * products / blocks_, [&](int64_t slot, int64_t block) {
+    run_block(block, in, reinterpret_cast<const float*>(packed), epilogue, out,
+              reinterpret_cast<float*>(workspace + slot * slot_bytes_));
   });
 }
 

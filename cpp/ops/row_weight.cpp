@@ -2,7 +2,6 @@
 #include "ops/row_weight.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cstring>
 #include <limits>
 #include <utility>
@@ -113,17 +112,12 @@ void RowWeight::run(const Tensor& x, const Tensor& dy, float* dw, std::byte* wor
   float* sums = reinterpret_cast<float*>(workspace);
   if (blocks_ == 0) std::memset(sums, 0, sums_bytes_);
   std::byte* slots = workspace + parts_ * sums_bytes_;
-  std::atomic<int64_t> next{0};
-  parallel_for(slots_, 1, g_.flops() / slots_, [&](int64_t begin, int64_t end) {
-    for (int64_t slot = begin; slot < end; ++slot) {
-      const Scratch own = scratch(slots + slot * (x_bytes_ + 2 * offsets_bytes_));
-      for (int64_t part; (part = next.fetch_add(1, std::memory_order_relaxed)) < parts_;) {
-        const int64_t first = blocks_ * part / parts_, last = blocks_ * (part + 1) / parts_;
-        for (int64_t i = first; i < last; ++i) {
-          const Ahead next = i + 1 < last ? ahead(block(i + 1), x, dy) : Ahead{};
-          run_block(block(i), x, dy, own, sums + part * sum_floats, i == first, next);
-        }
-      }
+  parallel_tasks(parts_, slots_, g_.flops() / parts_, [&](int64_t slot, int64_t part) {
+    const Scratch own = scratch(slots + slot * (x_bytes_ + 2 * offsets_bytes_));
+    const int64_t first = blocks_ * part / parts_, last = blocks_ * (part + 1) / parts_;
+    for (int64_t i = first; i < last; ++i) {
+      const Ahead next = i + 1 < last ? ahead(block(i + 1), x, dy) : Ahead{};
+      run_block(block(i), x, dy, own, sums + part * sum_floats, i == first, next);
     }
   });
   for (int64_t part = 1; part < parts_; ++part)

@@ -2,7 +2,6 @@
 #include "ops/winograd_map.h"
 
 #include <algorithm>
-#include <atomic>
 
 #include "base/cpu.h"
 #include "base/memory.h"
@@ -154,27 +153,20 @@ size_t BlockedWinograd::workspace_bytes() const {
 void BlockedWinograd::run(const Tensor& in, const std::byte* packed, const Epilogue& epilogue, const Tensor& out,
                           std::byte* workspace) const {
   const float* u = reinterpret_cast<const float*>(packed);
-  const int64_t most = parts_.most(), cost = 2 * s_.points() * s_.tiles() * s_.in_c * s_.out_c / slots_;
+  const int64_t most = parts_.most(), count = parts_.count();
+  const int64_t cost = 2 * s_.points() * s_.tiles() * s_.in_c * s_.out_c / std::max<int64_t>(count, 1);
   const size_t v_bytes = bytes(v_layout(nullptr, most)), slot_bytes = v_bytes + bytes(m_layout(nullptr, most));
-  std::atomic<int64_t> next{0};
-  parallel_for(slots_, 1, cost, [&](int64_t begin, int64_t end) {
-    for (int64_t slot = begin; slot < end; ++slot) {
-      std::byte* scratch = workspace + static_cast<size_t>(slot) * slot_bytes;
-      const PointMatrices v = v_layout(reinterpret_cast<float*>(scratch), most);
-      const PointMatrices m = m_layout(reinterpret_cast<float*>(scratch + v_bytes), most);
-      int64_t part = next.fetch_add(1, std::memory_order_relaxed);
-      while (part < parts_.count()) {
-        const int64_t following = next.fetch_add(1, std::memory_order_relaxed);
-        const int64_t first = parts_.first(part), last = parts_.first(part + 1);
-        transform_input(in, first, last, v);
-        for (int64_t panel = 0; panel < panels_; ++panel) {
-          multiply(last - first, v, 0, s_.in_c, u + panel * s_.points() * u_step(), u_step(), m,
-                   panel == 0 ? input_of(following, in) : Prefetch{});
-          transform_output(m, first, last, panel, epilogue, out);
-          gather_moments(part, panel, epilogue, out);
-        }
-        part = following;
-      }
+  parallel_tasks(count, slots_, cost, [&](int64_t slot, int64_t part) {
+    std::byte* scratch = workspace + static_cast<size_t>(slot) * slot_bytes;
+    const PointMatrices v = v_layout(reinterpret_cast<float*>(scratch), most);
+    const PointMatrices m = m_layout(reinterpret_cast<float*>(scratch + v_bytes), most);
+    const int64_t first = parts_.first(part), last = parts_.first(part + 1);
+    transform_input(in, first, last, v);
+    for (int64_t panel = 0; panel < panels_; ++panel) {
+      multiply(last - first, v, 0, s_.in_c, u + panel * s_.points() * u_step(), u_step(), m,
+               panel == 0 ? input_of(part + 1, in) : Prefetch{});
+      transform_output(m, first, last, panel, epilogue, out);
+      gather_moments(part, panel, epilogue, out);
     }
   });
 }
@@ -241,12 +233,9 @@ void SharedWinograd::run(const Tensor& in, const std::byte* packed, const Epilog
     parallel_for(tiles, 1, 4 * s_.points() * s_.in_c, [&](int64_t begin, int64_t end) {
       transform_input(in, first + begin, first + end, {v.data + begin * v.pitch, v.step, v.pitch});
     });
-    std::atomic<int64_t> next{0};
-    parallel_for(slots_, 1, 2 * s_.points() * tiles * s_.in_c * s_.out_c / slots_, [&](int64_t begin, int64_t end) {
-      for (int64_t slot = begin; slot < end; ++slot)
-        for (int64_t panel; (panel = next.fetch_add(1, std::memory_order_relaxed)) < panels_;)
-          run_panel(panel, part, last_part, v, reinterpret_cast<const float*>(packed), epilogue, out,
-                    workspace + bytes(v) + static_cast<size_t>(slot) * slot_bytes());
+    parallel_tasks(panels_, slots_, 2 * s_.points() * tiles * s_.in_c * panel_.nr, [&](int64_t slot, int64_t panel) {
+      run_panel(panel, part, last_part, v, reinterpret_cast<const float*>(packed), epilogue, out,
+                workspace + bytes(v) + static_cast<size_t>(slot) * slot_bytes());
     });
   }
 }
