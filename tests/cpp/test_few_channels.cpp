@@ -19,17 +19,15 @@ using testing::Guarded;
 constexpr float kSentinel = -12345.0f;
 constexpr float kInf = std::numeric_limits<float>::infinity();
 
-Guarded<float> integers(int64_t count, std::mt19937& random) {
-  Guarded<float> memory(static_cast<size_t>(count));
-  for (size_t i = 0; i < memory.size(); ++i) memory[i] = static_cast<float>(static_cast<int>(random() % 9) - 4);
-  return memory;
-}
+struct Integers : Guarded<float> {
+  Integers(int64_t count, std::mt19937& random) : Guarded(static_cast<size_t>(count)) {
+    for (size_t i = 0; i < size(); ++i) data()[i] = static_cast<float>(static_cast<int>(random() % 9) - 4);
+  }
+};
 
-Guarded<float> sentinels(int64_t count) {
-  Guarded<float> memory(static_cast<size_t>(count));
-  std::fill_n(memory.data(), memory.size(), kSentinel);
-  return memory;
-}
+struct Sentinels : Guarded<float> {
+  explicit Sentinels(int64_t count) : Guarded(static_cast<size_t>(count)) { std::fill_n(data(), size(), kSentinel); }
+};
 
 template <class Check>
 void on_every_table(const Check& check) {
@@ -49,9 +47,9 @@ int64_t wrong_products(const RowProductKernels& kernels, int bases, int rows, in
   const int64_t offsets[] = {5, 0}, b_offsets[] = {0, kLength * b_step};
   std::vector<int64_t> base;
   for (int64_t i = 0; i < kMaxBases; ++i) base.push_back(i * 7);
-  const Guarded<float> a = integers(5 + base[static_cast<size_t>(bases - 1)] + (kLength - 1) * a_step + rows, random);
-  const Guarded<float> b = integers((kSegments * kLength - 1) * b_step + columns, random);
-  const Guarded<float> c = sentinels((bases - 1) * c_base + (rows - 1) * c_pitch + columns);
+  const Integers a(5 + base[static_cast<size_t>(bases - 1)] + (kLength - 1) * a_step + rows, random);
+  const Integers b((kSegments * kLength - 1) * b_step + columns, random);
+  const Sentinels c((bases - 1) * c_base + (rows - 1) * c_pitch + columns);
   kernels.product(bases, rows, (columns + kernels.lanes - 1) / kernels.lanes,
                   {a.data(), b.data(), offsets, b_offsets, base.data(), kSegments, kLength, a_step, b_step, columns,
                    c.data(), c_pitch, c_base, accumulate, nullptr, 0});
@@ -75,10 +73,11 @@ int64_t wrong_run(const RunKernels& kernels, int lanes, int rows, int columns, b
                   std::mt19937& random) {
   constexpr int64_t kSegments = 2, kLength = 3;
   const int64_t x_step = 2, y_step = columns + 1, offsets[] = {4, 0};
-  const Guarded<float> x = integers((rows - 1) * x_step + 4 + kLength, random);
-  const Guarded<float> w = integers(kSegments * kLength * lanes, random), shift = integers(columns, random);
-  const Guarded<float> addend = integers((rows - 1) * (y_step + 1) + columns, random);
-  const Guarded<float> y = sentinels((rows - 1) * y_step + columns);
+  const Integers x((rows - 1) * x_step + 4 + kLength, random);
+  const Integers w(kSegments * kLength * lanes, random);
+  const Integers shift(columns, random);
+  const Integers addend((rows - 1) * (y_step + 1) + columns, random);
+  const Sentinels y((rows - 1) * y_step + columns);
   kernels.tile(rows, {x.data(), x_step, offsets, kSegments, kLength, w.data(), y.data(), y_step, columns,
                       bias ? shift.data() : nullptr, add ? addend.data() : nullptr, y_step + 1, lower, kInf});
   int64_t wrong = 0;
@@ -100,11 +99,13 @@ int64_t wrong_plane_tile(const PlaneKernels& kernels, int outputs, int last, boo
   const int vectors = std::min(2, kernels.tile_vectors[outputs - 1]), lanes = kernels.lanes;
   const int64_t offsets[kTaps] = {0, 2, 7}, at[] = {3, 0}, plane = 3 + 7 + lanes, y_step = outputs + slack;
   const int pixels[] = {last, lanes};
-  const Guarded<float> x = integers(kChannels * plane, random), w = integers(kChannels * kTaps * outputs, random);
-  const Guarded<float> shift = integers(outputs, random);
-  const Guarded<float> y0 = sentinels((last - 1) * y_step + outputs), y1 = sentinels((lanes - 1) * y_step + outputs);
-  const Guarded<float> add0 = integers((last - 1) * y_step + outputs, random);
-  const Guarded<float> add1 = integers((lanes - 1) * y_step + outputs, random);
+  const Integers x(kChannels * plane, random);
+  const Integers w(kChannels * kTaps * outputs, random);
+  const Integers shift(outputs, random);
+  const Sentinels y0((last - 1) * y_step + outputs);
+  const Sentinels y1((lanes - 1) * y_step + outputs);
+  const Integers add0((last - 1) * y_step + outputs, random);
+  const Integers add1((lanes - 1) * y_step + outputs, random);
   float* const y[] = {y0.data(), y1.data()};
   const float* const addend[] = {add0.data(), add1.data()};
   kernels.tile(outputs, {x.data(), kChannels, plane, kTaps, offsets, w.data(), vectors, at, pixels, y, y_step,
@@ -125,8 +126,8 @@ int64_t wrong_plane_tile(const PlaneKernels& kernels, int outputs, int last, boo
 
 int64_t wrong_to_planes(const PlaneKernels& kernels, int64_t channels, int64_t pixels, int64_t pitch, std::mt19937& random) {
   const int64_t left = 2, width = left + pixels + 3, plane = width + 1;
-  const Guarded<float> in = integers(pixels > 0 ? (pixels - 1) * pitch + channels : 0, random);
-  const Guarded<float> out = sentinels((channels - 1) * plane + width);
+  const Integers in(pixels > 0 ? (pixels - 1) * pitch + channels : 0, random);
+  const Sentinels out((channels - 1) * plane + width);
   kernels.to_planes(in.data(), pitch, pixels, channels, left, width, out.data(), plane);
   int64_t wrong = 0;
   for (int64_t c = 0; c < channels; ++c)
@@ -142,8 +143,9 @@ int64_t wrong_plane_product(const PlaneKernels& kernels, int outputs, int64_t ro
   const int64_t lanes = kernels.lanes, length = 3 * lanes;
   std::vector<int64_t> offsets;
   for (int64_t r = 0; r < rows; ++r) offsets.push_back(rows - 1 - r);
-  const Guarded<float> x = integers(length + rows - 1, random), dy = integers(outputs * length, random);
-  const Guarded<float> sums = sentinels(outputs * rows * lanes);
+  const Integers x(length + rows - 1, random);
+  const Integers dy(outputs * length, random);
+  const Sentinels sums(outputs * rows * lanes);
   kernels.product(outputs, {x.data(), dy.data(), length, length, rows, offsets.data(), sums.data(), accumulate});
   int64_t wrong = 0;
   for (int64_t j = 0; j < outputs; ++j)
@@ -169,7 +171,8 @@ TEST_CASE("products of rows equal a double loop and stay within their operands")
           CAPTURE(rows);
           CHECK(wrong_products(kernels, bases, rows, columns, rows % 2 > 0, random) == 0);
         }
-    const Guarded<float> in = integers(2 * 20 + 19, random), out = sentinels(3 * (1 + 19 + 17));
+    const Integers in(2 * 20 + 19, random);
+  const Sentinels out(3 * (1 + 19 + 17));
     kernels.pad_rows(in.data(), 20, 3, 1, 19, 17, out.data());
     for (int64_t i = 0; i < 3 * 37; ++i) {
       const int64_t column = i % 37 - 1;
