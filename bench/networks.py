@@ -112,7 +112,7 @@ def _inverted_residual(nn: Any, channels: int, width: int, stride: int, expansio
 
 
 def mobilenet_v2(nn: Any) -> Any:
-    """MobileNetV2 (Sandler et al., 2018) as it is trained on 32x32 images: strides of 1 in the stem and second stage."""
+    """MobileNetV2 (Sandler et al., 2018) for 32x32 images: strides of 1 in the stem and the second stage."""
     stages = ((1, 16, 1, 1), (6, 24, 2, 1), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
     layers = [nn.Conv2d(3, 32, 3, padding=1, bias=False), nn.BatchNorm2d(32), nn.ReLU6()]
     channels = 32
@@ -128,14 +128,15 @@ def mobilenet_v2(nn: Any) -> Any:
 class Network:
     build: Callable[[Any], Any]
     input_shape: tuple[int, int, int]  # (C, H, W)
-    classes: int
+    batch: int  # the usual one
+    classes: int = 10
 
 
 NETWORKS = {
-    "lenet5": Network(lenet5, (1, 28, 28), 10),
-    "mnist_conv": Network(mnist_conv, (1, 28, 28), 10),
-    "resnet20": Network(resnet20, (3, 32, 32), 10),
-    "vgg_bn": Network(vgg_bn, (3, 32, 32), 10),
-    "resnet18": Network(resnet18, (3, 32, 32), 10),
-    "mobilenet_v2": Network(mobilenet_v2, (3, 32, 32), 10),
+    "lenet5": Network(lenet5, (1, 28, 28), 64),
+    "mnist_conv": Network(mnist_conv, (1, 28, 28), 64),
+    "resnet20": Network(resnet20, (3, 32, 32), 128),
+    "vgg_bn": Network(vgg_bn, (3, 32, 32), 64),
+    "resnet18": Network(resnet18, (3, 32, 32), 64),
+    "mobilenet_v2": Network(mobilenet_v2, (3, 32, 32), 64),
 }

@@ -1,5 +1,6 @@
 """One call of an op, with inputs that are the same at every run."""
 
+import itertools
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,6 +12,20 @@ from reference import Array
 
 Shape = tuple[int, ...]
 WEIGHTED = ("cross_entropy", "multi_margin_loss", "bce_with_logits")
+
+
+def statistics_of(x: Array, parts: int) -> Array:
+    """What batch_norm may be given of x, as a convolution leaves it: of each part of the pixels, their number, and each
+    channel's mean and sum of squared deviations. The parts are of different sizes; one is empty if there are four."""
+    pixels = np.moveaxis(x.astype(np.float64), 1, -1).reshape(-1, x.shape[1])
+    cuts = np.sort(np.arange(parts + 1) ** 2 * len(pixels) // parts**2)
+    if parts == 4:
+        cuts[2] = cuts[1]
+    rows = []
+    for part in (pixels[a:b] for a, b in itertools.pairwise(cuts)):
+        mean = part.mean(0) if len(part) else np.full(x.shape[1], np.nan)
+        rows.append(np.concatenate([[len(part)], mean, ((part - mean) ** 2).sum(0)]))
+    return np.asarray(rows, np.float32)
 
 
 @dataclass(frozen=True)
@@ -44,6 +59,9 @@ class Case:
                 made.append(None)
             elif self.classes and i == 1:
                 made.append(rng.integers(0, self.classes, shape))
+            elif self.kind == "batch_norm" and i == 6:
+                assert made[0] is not None
+                made.append(statistics_of(made[0], shape[0]))
             elif i == 0 and self.dtype == "uint8":
                 made.append(rng.integers(0, 256, shape).astype(np.uint8))
             else:

@@ -7,160 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from case import Case, Shape
-
-TAILS = (1, 3, 4, 5, 6, 7, 8, 15, 16, 17, 31, 33, 64, 65)
-
-
-def pair(v: int | tuple[int, int]) -> list[int]:
-    return [v, v] if isinstance(v, int) else list(v)
-
-
-def conv(
-    x: Shape,
-    o: int,
-    kernel: int | tuple[int, int],
-    *,
-    stride: int | tuple[int, int] = 1,
-    padding: int | str | tuple[int, int, int, int] = 0,
-    dilation: int | tuple[int, int] = 1,
-    groups: int = 1,
-    bias: bool = True,
-) -> Case:
-    kh, kw = pair(kernel)
-    weight = (o, x[1] // groups, kw) if len(x) == 3 else (o, x[1] // groups, kh, kw)
-    pads = padding if isinstance(padding, str) else [padding] * 4 if isinstance(padding, int) else list(padding)
-    settings = {"stride": pair(stride), "padding": pads, "dilation": pair(dilation), "groups": groups}
-    return Case("conv2d", (x, weight, (o,) if bias else None), settings)
-
-
-def _conv_cases() -> list[Case]:
-    tails = [conv((2, c, 5, 6), 8, 3, padding=1) for c in TAILS]
-    tails += [conv((2, 5, 6, 5), o, 3, padding=1) for o in TAILS]
-    tails += [conv((1, t, 4, 5), t, 1) for t in TAILS]
-    widths = [conv((1, 3, 2, w), 17, 3, padding=1) for w in (1, 2, 3, 5, 6, 7, 11, 12, 13, 14, 15, 25)]
-    return [
-        *tails,
-        *widths,
-        # 1x1, also strided: a gather
-        conv((2, 16, 7, 7), 24, 1, bias=False),
-        conv((2, 16, 7, 7), 24, 1, stride=2),
-        conv((2, 3, 5, 5), 7, 1, padding=1),
-        # strided, with and without a remainder
-        conv((2, 3, 9, 8), 5, 3, stride=2, padding=1),
-        conv((1, 4, 11, 13), 6, 3, stride=3),
-        conv((1, 4, 11, 13), 6, 2, stride=3),
-        conv((1, 5, 10, 9), 3, (3, 5), stride=(2, 1), padding=(1, 1, 2, 2)),
-        conv((1, 3, 23, 23), 10, 11, stride=4),
-        conv((2, 3, 30, 30), 16, 7, stride=2, padding=3),
-        conv((1, 2, 7, 7), 3, 3, stride=(1, 4), padding=1),
-        # dilated
-        conv((2, 3, 9, 9), 4, 3, dilation=2),
-        conv((1, 8, 11, 10), 9, 3, dilation=(2, 3), padding=2),
-        conv((1, 4, 12, 12), 5, 3, stride=2, dilation=2, padding=2),
-        conv((1, 4, 13, 13), 5, 2, stride=(3, 2), dilation=(2, 3), padding=(1, 0, 2, 1)),
-        # grouped and depthwise, also with a multiplier
-        conv((2, 6, 5, 5), 9, 3, padding=1, groups=3),
-        conv((2, 32, 6, 6), 64, 3, padding=1, groups=2),
-        conv((1, 34, 6, 6), 34, 3, padding=1, groups=2),
-        conv((1, 8, 7, 7), 16, 3, stride=2, padding=1, groups=4),
-        conv((2, 17, 7, 7), 17, 3, padding=1, groups=17),
-        conv((1, 33, 9, 9), 33, 5, stride=2, padding=2, groups=33),
-        conv((1, 5, 6, 6), 15, 3, padding=1, groups=5),
-        conv((1, 16, 8, 8), 16, 3, padding=2, dilation=2, groups=16, bias=False),
-        # asymmetric padding; valid, same, full
-        conv((2, 3, 5, 6), 4, 3, padding=(0, 1, 2, 0)),
-        conv((1, 3, 5, 6), 4, 3, stride=2, padding=(2, 0, 0, 1)),
-        conv((2, 3, 6, 5), 4, 3, padding="valid"),
-        conv((2, 3, 6, 5), 4, (2, 4), padding="same"),
-        conv((1, 3, 7, 6), 4, 3, stride=2, padding="same"),
-        conv((1, 3, 8, 8), 4, 3, dilation=2, padding="same"),
-        conv((2, 3, 4, 5), 4, (3, 2), padding="full"),
-        conv((1, 3, 4, 5), 4, 3, dilation=2, padding="full"),
-        # kernel larger than the map, map of one pixel, padding beyond the kernel
-        conv((2, 3, 2, 3), 4, 5, padding=2),
-        conv((1, 1, 1, 1), 1, 1),
-        conv((3, 5, 1, 1), 17, 3, padding=1),
-        conv((1, 3, 2, 2), 4, 3, padding=4),
-        conv((1, 3, 3, 4), 4, (3, 4)),
-        # few channels, no bias
-        conv((2, 1, 8, 8), 1, 3, bias=False),
-        conv((3, 1, 12, 12), 6, 5, padding=2),
-        conv((1, 17, 4, 4), 3, 3, padding=1, bias=False),
-        # few output channels, as planes: parts of a vector, strided, dilated, more taps than a tile
-        *(conv((2, 3, 7, 19), o, 3, padding=1) for o in (1, 2, 3, 4, 5, 6, 7, 8, 9)),
-        conv((2, 17, 6, 33), 4, (2, 3), padding=(0, 1, 2, 1)),
-        conv((1, 5, 13, 12), 3, 3, dilation=(2, 3), padding=3),
-        conv((2, 4, 9, 18), 2, 3, stride=(2, 1), padding=1, bias=False),
-        conv((3, 2, 11, 40), 7, (5, 4), stride=(3, 2), padding=(4, 0, 1, 3)),
-        # backward-input by rows of several images, one and two panels, rows that no tap reaches
-        conv((15, 6, 7, 8), 9, 3),
-        conv((3, 20, 7, 9), 16, (2, 3), stride=(3, 2)),
-        conv((2, 13, 12, 9), 8, (3, 2), stride=(2, 1), dilation=(3, 1), padding=(1, 4, 0, 1)),
-        # backward-weight of long rows, in parts
-        conv((1, 2, 3, 2100), 9, 3, padding=1),
-        conv((1, 24, 9, 10), 48, (4, 3), stride=2, padding=2),
-        # rank 3: H = 1
-        conv((2, 3, 11), 5, (1, 3), padding=(0, 0, 1, 1)),
-        conv((2, 8, 20), 16, (1, 5), stride=(1, 2), padding=(0, 0, 2, 1), dilation=(1, 2)),
-        conv((1, 6, 9), 6, (1, 3), padding="same", groups=6),
-        # no images
-        conv((0, 3, 5, 5), 4, 3, padding=1),
-        conv((0, 6, 9), 4, (1, 3), groups=2),
-        # enough work for two threads, in few and many channels, rows and images
-        conv((2, 32, 28, 28), 32, 3, padding=1),
-        conv((1, 3, 64, 64), 16, 7, stride=2, padding=3),
-        conv((1, 64, 28, 28), 128, 1),
-        conv((8, 16, 14, 14), 33, 3, padding=1, bias=False),
-        conv((1, 256, 4, 4), 200, 3, padding=1),
-        conv((1, 48, 30, 31), 48, 3, stride=2, padding=1, groups=48),
-        conv((2, 64, 17, 17), 64, 3, padding=1, groups=4),
-        conv((16, 6, 14, 14), 16, 5),
-    ]
-
-
-def conv_transpose(
-    x: Shape,
-    o: int,
-    kernel: int | tuple[int, int],
-    *,
-    stride: int | tuple[int, int] = 1,
-    padding: int | tuple[int, int, int, int] = 0,
-    output_padding: int | tuple[int, int] = 0,
-    dilation: int | tuple[int, int] = 1,
-    groups: int = 1,
-    bias: bool = True,
-) -> Case:
-    kh, kw = pair(kernel)
-    weight = (x[1], o // groups, kw) if len(x) == 3 else (x[1], o // groups, kh, kw)
-    settings = {
-        "stride": pair(stride),
-        "padding": [padding] * 4 if isinstance(padding, int) else list(padding),
-        "output_padding": pair(output_padding),
-        "dilation": pair(dilation),
-        "groups": groups,
-    }
-    return Case("conv_transpose2d", (x, weight, (o,) if bias else None), settings)
-
-
-def _conv_transpose_cases() -> list[Case]:
-    return [
-        *(conv_transpose((1, c, 4, 5), 6, 3, stride=2, padding=1) for c in TAILS),
-        *(conv_transpose((1, 6, 4, 5), o, 3, padding=1) for o in TAILS),
-        conv_transpose((2, 3, 4, 4), 5, 2, stride=2),
-        conv_transpose((2, 3, 4, 4), 5, 2, stride=3),  # holes that no input reaches
-        conv_transpose((2, 3, 4, 3), 5, 3, stride=2, padding=1, output_padding=1),
-        conv_transpose((1, 4, 5, 4), 6, (3, 4), stride=(3, 2), padding=(1, 0, 2, 1), output_padding=(2, 1)),
-        conv_transpose((1, 4, 5, 4), 6, 3, dilation=2, padding=2),
-        conv_transpose((1, 4, 5, 4), 6, 3, stride=2, dilation=(3, 2), padding=1, output_padding=(2, 1), bias=False),
-        conv_transpose((2, 6, 4, 4), 9, 3, padding=1, groups=3),
-        conv_transpose((1, 17, 4, 4), 17, 3, stride=2, padding=1, groups=17),
-        conv_transpose((1, 5, 1, 1), 7, 4),
-        conv_transpose((1, 5, 3, 3), 7, 1),
-        conv_transpose((2, 4, 7), 6, (1, 4), stride=(1, 2), padding=(0, 0, 1, 1)),
-        conv_transpose((0, 3, 4, 4), 5, 2, stride=2),
-        conv_transpose((2, 32, 14, 14), 16, 4, stride=2, padding=1),
-        conv_transpose((1, 64, 16, 16), 33, 3, padding=1),
-    ]
+from conv_cases import TAILS, conv_cases, conv_transpose_cases, pair
 
 
 def _im2col_settings(
@@ -219,7 +66,9 @@ def _max_pool_cases() -> list[Case]:
     overlapping = {"kernel_size": [3, 3], "stride": [2, 2], "padding": [1, 1]}
     return [
         *(Case("max_pool2d", ((2, c, 5, 6),), window) for c in TAILS),
-        *(Case("max_pool2d", ((2, c, 7, 6),), overlapping) for c in (1, 3, 17)),
+        *(Case("max_pool2d", ((2, c, 7, 6),), overlapping) for c in (1, 3, 17, 33, 65)),
+        Case("max_pool2d", ((1, 37, 9, 11),), {"kernel_size": [3, 3], "stride": [2, 3]}),
+        Case("max_pool2d", ((1, 20, 8, 8),), {"kernel_size": [5, 5], "stride": [1, 1], "padding": [2, 2]}),
         Case("max_pool2d", ((2, 3, 7, 8),), {"kernel_size": [3, 2], "stride": [1, 3]}),
         Case("max_pool2d", ((2, 3, 7, 8),), {"kernel_size": [3, 3], "stride": [1, 1], "padding": [1, 1]}),
         Case("max_pool2d", ((1, 5, 9, 9),), {"kernel_size": [3, 2], "stride": [2, 2], "dilation": [2, 3]}),
@@ -285,20 +134,44 @@ def _elementwise_cases(kind: str, *settings: Mapping[str, Any]) -> list[Case]:
     ]
 
 
-def _batch_norm_cases() -> list[Case]:
-    def case(x: Shape, affine: bool = True, offset: float = 0.0, **a: float) -> Case:
-        c = (x[1],)
-        return Case("batch_norm", (x, c if affine else None, c if affine else None, c, c), a, offset=offset)
+def batch_norm(
+    x: Shape, *, affine: bool = True, offset: float = 0.0, residual: bool = False, parts: int = 0, **a: Any
+) -> Case:
+    """parts > 0: statistics of as many parts are given."""
+    c = (x[1],)
+    more = [x if residual else None, (parts, 1 + 2 * x[1]) if parts else None] if residual or parts else []
+    return Case("batch_norm", (x, *[c if affine else None] * 2, c, c, *more), a, offset=offset)
 
+
+def _batch_norm_cases() -> list[Case]:
     return [
-        *(case((3, c, 4, 5)) for c in TAILS),
-        case((2, 6, 5, 5), affine=False),
-        case((2, 6, 5, 5), eps=0.1, momentum=0.3),
-        case((4, 6, 5, 5), offset=30.0),
-        case((16, 10)),
-        case((4, 5, 9)),
-        case((8, 32, 16, 16)),
-        case((64, 6, 14, 14)),
+        *(batch_norm((3, c, 4, 5)) for c in TAILS),
+        batch_norm((2, 6, 5, 5), affine=False),
+        batch_norm((2, 6, 5, 5), eps=0.1, momentum=0.3),
+        batch_norm((4, 6, 5, 5), offset=30.0),
+        batch_norm((16, 10)),
+        batch_norm((4, 5, 9)),
+        batch_norm((8, 32, 16, 16)),
+        batch_norm((64, 6, 14, 14)),
+        batch_norm((2, 1030, 4, 5), activation="relu"),
+        *(batch_norm((3, c, 4, 5), activation="relu") for c in TAILS),
+        *(batch_norm((3, c, 4, 5), activation="relu", residual=True) for c in TAILS),
+        *(batch_norm((3, c, 4, 5), activation="relu6", offset=2.0) for c in (1, 6, 17, 64)),
+        *(batch_norm((3, c, 4, 5), activation="relu6", residual=True, affine=False) for c in (1, 6, 17, 64)),
+        *(batch_norm((3, c, 4, 5), residual=True) for c in (6, 17, 64)),
+        batch_norm((4, 5, 9), activation="relu", residual=True),
+        batch_norm((64, 6, 14, 14), activation="relu", residual=True),
+    ]
+
+
+def _batch_norm_statistics_cases() -> list[Case]:
+    """For training alone."""
+    return [
+        *(batch_norm((3, c, 4, 5), parts=3) for c in TAILS),
+        *(batch_norm((3, 6, 4, 5), parts=n, offset=30.0) for n in (1, 4, 40)),
+        batch_norm((2, 70, 5, 5), parts=2, residual=True, activation="relu"),
+        batch_norm((2, 6, 5, 5), parts=2, affine=False, activation="relu6", momentum=0.3),
+        batch_norm((16, 10), parts=2),
     ]
 
 
@@ -428,8 +301,8 @@ def _flatten_cases() -> list[Case]:
 
 
 CASES: dict[str, list[Case]] = {
-    "conv2d": _conv_cases(),
-    "conv_transpose2d": _conv_transpose_cases(),
+    "conv2d": conv_cases(),
+    "conv_transpose2d": conv_transpose_cases(),
     "im2col": _im2col_cases(),
     "col2im": _col2im_cases(),
     "linear": _linear_cases(),
@@ -444,6 +317,7 @@ CASES: dict[str, list[Case]] = {
     "softmax": _elementwise_cases("softmax"),
     "log_softmax": _elementwise_cases("log_softmax"),
     "batch_norm": _batch_norm_cases(),
+    "batch_norm statistics": _batch_norm_statistics_cases(),
     "local_response_norm": _local_response_norm_cases(),
     "normalize": _normalize_cases(),
     "cross_entropy": _cross_entropy_cases(),

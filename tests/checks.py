@@ -13,6 +13,7 @@ from convcore import _core
 from reference import OPS, Array
 
 EPS = float(np.finfo(np.float32).eps)
+WINOGRAD = 2e-5  # of the largest |result|: what Winograd's algorithm may be off by (cpp/ops/winograd.h)
 FLUSHED = 1e-35  # convcore flushes denormals: what a value below 2**-126, times some hundreds, may lose
 
 
@@ -46,11 +47,26 @@ def machines() -> Iterator[tuple[str, int]]:
             yield isa, threads
 
 
+def bound_of(case: Case, algorithm: str, value: Array, bound: Array) -> Array:
+    """Of y, dx or dw; `bound` is that of the exact algorithms. algorithm: "" for any."""
+    if algorithm not in ("", "winograd") or not _may_be_winograd(case):
+        return bound
+    winograd = np.full_like(bound, WINOGRAD / EPS * np.abs(value).max(initial=0))
+    return winograd if algorithm else np.maximum(bound, winograd)
+
+
+def _may_be_winograd(case: Case) -> bool:
+    a = case.attributes
+    plain = a.get("stride") == a.get("dilation") == [1, 1] and a.get("groups") == 1
+    return case.kind in ("conv2d", "conv_transpose2d") and plain and (case.shapes[1] or ())[2:] == (3, 3)
+
+
 def _passes(case: Case) -> list[tuple[str, str, list[bool] | None]]:
     """(pass, algorithm, inputs whose gradient is wanted; None: all). Only convolutions have a choice of algorithms."""
     passes: list[tuple[str, str, list[bool] | None]] = [("forward", "", None), ("backward", "", None)]
     if case.kind == "conv_transpose2d":
-        return passes + [(way, name, None) for way in ("forward", "backward") for name in ("direct", "im2col")]
+        names = ["direct", "im2col"] + ["winograd"] * _may_be_winograd(case)
+        return passes + [(way, name, None) for way in ("forward", "backward") for name in names]
     if case.kind != "conv2d":
         return passes
     x, weight, bias = case.shapes
@@ -83,6 +99,8 @@ def check(case: Case, *, training: bool = False, gradients: bool = True) -> None
             f"{case.kind} {key[1]} {key[2]}{f' of input {key[3]}' if key[3] >= 0 else ''}, {key[0]}, {threads} threads"
         )
         assert isinstance(result, np.ndarray), f"{what}: got {result!r}"
+        if key[3] < 2:
+            limit = bound_of(case, key[1], value, limit)
         assert_within(result, value, limit, what)
         assert_same_bits(result, first.setdefault(key, result), what)
 

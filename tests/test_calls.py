@@ -163,3 +163,27 @@ def test_what_is_third_in_pytorch_is_not_taken_for_something_else() -> None:
     ):
         with pytest.raises(TypeError, match="positional argument"):
             call()
+
+
+def test_kept_plans_are_those_of_the_call() -> None:
+    """conv2d keeps the plans of the last eight shapes of its settings: any order of calls gives the same."""
+    rng = np.random.default_rng(0)
+    calls = [
+        (rng.standard_normal((1, 4, 5, width), np.float32), rng.standard_normal((o, 4, 3, 3), np.float32), stride, pad)
+        for width in (3, 4, 5, 6, 7, 8)
+        for o in (2, 17)
+        for stride, pad in ((1, 1), ((1, 2), 1), (1, "same"))
+    ]
+    found = [F.conv2d(x, w, None, stride, pad) for x, w, stride, pad in calls]
+    gradients = [F.conv2d_backward(y, *call) for y, call in zip(found, calls, strict=True)]
+    for i in rng.permutation(len(calls)):
+        x, w, stride, pad = calls[i]
+        np.testing.assert_array_equal(F.conv2d(x, w, None, stride, pad), found[i])
+        for again, first in zip(F.conv2d_backward(found[i], *calls[i]), gradients[i], strict=True):
+            np.testing.assert_array_equal(again, first)
+    with pytest.raises(TypeError, match="conv2d: stride must be an int or a pair"):
+        F.conv2d(*calls[0][:2], stride=1.0)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="conv2d: stride must be at least 1"):
+        F.conv2d(*calls[0][:2], stride=0)
+    with pytest.raises(cc.ShapeError, match="conv2d: weight expects"):
+        F.conv2d(calls[0][0], calls[0][1][:, :3])

@@ -368,6 +368,23 @@ def test_summary_mistakes(trained, tmp_path):
     assert "give --input" in fails("summary", tmp_path / "bare.safetensors")
 
 
+def test_profile(trained):
+    result = run("profile", "lenet5", "--batch-size", 2, "--rounds", 2)
+    assert result.exit_code == 0, result.output
+    assert "GFLOP/s" in result.stdout
+    assert "% peak" in result.stdout
+    found = json.loads(run("profile", trained[0] / "model.safetensors", "--json", "--threads", 1).stdout)
+    assert found["threads"] == 1
+    assert "backward" in run("profile", "lenet5", "--training", "--batch-size", 4, "--rounds", 1).stdout
+    assert {"name", "kind", "algorithm", "seconds", "gflops", "percent_of_peak", "bytes"} <= found["steps"][0].keys()
+
+
+def test_profile_mistakes(tmp_path):
+    assert "there is no file" in fails("profile", "lenet9")
+    assert "--input: expected 3 positive numbers" in fails("profile", "lenet5", "--input", "1,28")
+    assert "--rounds" in fails("profile", "lenet5", "--rounds", 0)
+
+
 def test_info():
     result = run("info")
     assert result.exit_code == 0, result.output

@@ -1,5 +1,6 @@
 """compile, value_and_grad, summary and profile: what users see of programs."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -76,6 +77,17 @@ def test_profile_and_steps() -> None:
     for step in program.steps:
         assert step["name"] in profile
     assert program.steps[0]["algorithm"] in profile
+    with pytest.raises(ValueError, match="profile: rounds must be at least 1, got 0"):
+        program.profile(image(2, 3, 9, 9), rounds=0)
+
+
+def test_profile_as_json() -> None:
+    profile = cc.compile(net(), (2, 3, 9, 9)).profile(image(2, 3, 9, 9), rounds=3)
+    found = json.loads(profile.to_json())
+    assert found["seconds"] == profile.seconds == sum(step["seconds"] for step in found["steps"])
+    assert (found["rounds"], found["threads"], found["isa"]) == (3, cc.get_num_threads(), cc.info(measure=False)["isa"])
+    for step, shown in zip(found["steps"], profile.steps, strict=True):
+        assert step == {**shown, "output": list(shown["output"])}
 
 
 def test_value_and_grad_against_differences() -> None:

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from case import Case
-from cases import CASES, conv
+from cases import CASES
 from checks import assert_same_bits, check, machines
+from conv_cases import conv
 from convcore import _core
 
 
@@ -49,7 +50,7 @@ def test_every_algorithm_is_listed_and_im2col_serves_all() -> None:
 def test_direct_serves_dense_convolutions() -> None:
     case = conv((2, 16, 14, 14), 32, 3, padding=1)
     accepted = _core.conv_algorithms(case.attributes, (2, 16, 14, 14), (32, 16, 3, 3))
-    assert all(names[0] == "direct" for names in accepted.values())
+    assert all("direct" in names for names in accepted.values())
 
 
 def test_gradients_do_not_depend_on_which_are_asked_for() -> None:

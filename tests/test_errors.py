@@ -64,12 +64,12 @@ class TestEveryOp:
         with pytest.raises(cc.ShapeError, match=rf"^{kind}: "):
             _core.forward(kind, attributes, [np.float32(3), *inputs[1:]])
 
-    @pytest.mark.parametrize("count", [0, 6])
+    @pytest.mark.parametrize("count", [0, 12])
     def test_wrong_number_of_inputs(self, kind: str, count: int) -> None:
         if kind == "concat" and count:
             return
         attributes, inputs = valid(kind)
-        given = [inputs[0], *(inputs[1] if len(inputs) > 1 else inputs[0] for _ in range(5))][:count]
+        given = [inputs[0], *(inputs[1] if len(inputs) > 1 else inputs[0] for _ in range(11))][:count]
         with pytest.raises((TypeError, ValueError), match=rf"^{kind}: ") as caught:
             _core.forward(kind, attributes, given)
         assert str(count) in str(caught.value) or "at least one" in str(caught.value)
@@ -254,6 +254,9 @@ OTHERS = [
     Wrong("batch_norm", (X, C, C, C, C), {"eps": -1.0}, ("eps", "-1")),
     Wrong("batch_norm", (X, C, C, C, C), {"momentum": 2.0}, ("momentum", "2")),
     Wrong("batch_norm", ((1, 0, 8, 8), (0,), (0,), (0,), (0,)), {}, ("0",)),
+    Wrong("batch_norm", (X, C, C, C, C), {"activation": "gelu"}, ("activation", "gelu")),
+    Wrong("batch_norm", (X, C, C, C, C, (2, 4, 8, 7)), {}, ("residual", "(2, 4, 8, 7)")),
+    Wrong("batch_norm", (X, C, C, C, C, None, (2, 9)), {}, ("statistics", "training")),
     Wrong("local_response_norm", (X,), {}, ("size",)),
     Wrong("local_response_norm", (X,), {"size": 0}, ("size", "0")),
     Wrong("local_response_norm", (X,), {"size": -3}, ("size", "-3")),
@@ -391,6 +394,10 @@ def test_batch_norm_training_needs_values_and_memory() -> None:
         _core.forward("batch_norm", {}, [x_of(2, 4, 2, 2), one, one, frozen, one.copy()], True)
     with pytest.raises(ValueError, match=r"^batch_norm: running_var must be a writable"):
         _core.forward("batch_norm", {}, [x_of(2, 4, 2, 2), one, one, one.copy(), one.astype(np.float64)], True)
+    with pytest.raises(cc.ShapeError, match=r"^batch_norm: statistics must have shape \(parts, 9\).*\(2, 8\)"):
+        _core.forward("batch_norm", {}, [x_of(2, 4, 2, 2), one, one, None, None, None, x_of(2, 8)], True)
+    with pytest.raises(ValueError, match=r"^batch_norm: statistics must be of the 8 pixels of x, got 2"):
+        _core.forward("batch_norm", {}, [x_of(2, 4, 2, 2), one, one, None, None, None, x_of(2, 9)], True)
 
 
 @pytest.mark.parametrize(

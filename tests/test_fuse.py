@@ -84,11 +84,11 @@ PATTERNS: dict[str, tuple[Layers, tuple[int, ...], str]] = {
     "one norm only": (
         lambda: nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.BatchNorm2d(4), nn.ReLU()),
         (1, 3, 4, 4),
-        "1",
+        "1 3",
     ),
     "norm behind relu": (lambda: nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU(), nn.BatchNorm2d(4)), (1, 3, 4, 4), "1"),
     "another activation": (lambda: nn.Sequential(nn.Conv2d(3, 4, 1), nn.LeakyReLU(0.1)), (1, 3, 4, 4), ""),
-    "no convolution": (lambda: nn.Sequential(nn.MaxPool2d(2), nn.BatchNorm2d(3), nn.ReLU()), (1, 3, 4, 4), ""),
+    "no convolution": (lambda: nn.Sequential(nn.MaxPool2d(2), nn.BatchNorm2d(3), nn.ReLU()), (1, 3, 4, 4), "2"),
     "empty batch": (lambda: nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.ReLU()), (0, 3, 4, 4), "1 2"),
 }
 
@@ -146,7 +146,7 @@ class Block(nn.Module):
         return (last, {"conv": y, "norm": z}[self.out]) if self.out else last
 
 
-@pytest.mark.parametrize(("out", "names"), [("conv", []), ("norm", ["norm"]), ("", ["norm", "relu"])])
+@pytest.mark.parametrize(("out", "names"), [("conv", ["relu"]), ("norm", ["norm"]), ("", ["norm", "relu"])])
 def test_outputs_are_kept(out: str, names: list[str]) -> None:
     model = Block(out)
     shake(model)
@@ -167,11 +167,12 @@ class Residual(Block):
         return self.relu(self.norm(y) + y)
 
 
-def test_other_readers_forbid_it() -> None:
+def test_what_others_read_is_not_folded() -> None:
+    """The batch norm reads it, and does what is behind."""
     model = Residual()
     shake(model)
     program = compiled(model, (1, 4, 6, 6))
-    assert fused(program) == []
+    assert fused(program) == ["add", "relu"]
     x = image(1, 4, 6, 6)
     y = model.conv(x)
     assert_close(program(x), np.maximum(model.norm(y) + y, 0))
@@ -194,7 +195,7 @@ def test_shared_weights_are_scaled_apart() -> None:
     shake(model)
     kept = np.array(model.conv.weight.data)
     program = compiled(model, (1, 4, 6, 6))
-    assert fused(program) == ["first", "relu_2", "second"]
+    assert fused(program) == ["first", "relu_2", "second", "add"]
     x = image(1, 4, 6, 6)
     expected = np.maximum(model.first(model.conv(x)), 0) + model.second(model.conv(np.maximum(x, 0)))
     assert_close(program(x), expected)
@@ -208,7 +209,7 @@ def test_computed_weights_are_not_folded() -> None:
     y = net.node("relu", net.batch_norm(net.node("linear", x, weight, -1)))
     z = net.node("relu", net.node("linear", x, weight, -1))
     program = net.program(y, z)
-    assert [s["algorithm"] == "fused" for s in program.steps()] == [False, False, False, False, True]
+    assert [s["algorithm"] == "fused" for s in program.steps()] == [False, False, True, False, True]
     for seed in range(2):
         inputs = [image(2, 5, seed=seed), image(4, 5, seed=seed + 5)]
         exact = net.exact(*inputs)
@@ -267,15 +268,6 @@ def test_infinity_is_clamped() -> None:
     np.testing.assert_array_equal(got, [[[[6, 0, 6, 0, 2]]]])
 
 
-def test_training_graphs_are_untouched() -> None:
-    net = Network(training=True)
-    x, y = net.input(4, 3, 6, 6), net.input(4, dtype="int64", name="y")
-    z = net.node("relu", net.batch_norm(net.conv(x, 5, 3)))
-    z = net.node("flatten", net.node("adaptive_avg_pool2d", z, output_size=[1, 1]))
-    program = net.program(net.node("cross_entropy", z, y))
-    assert all(step["algorithm"] != "fused" for step in program.steps())
-
-
 def test_reports_show_every_layer(capsys: pytest.CaptureFixture[str]) -> None:
     model, x = block(), image(2, 3, 9, 9)
     program = compiled(model, x.shape)
@@ -315,6 +307,9 @@ def test_errors_still_name_the_layer() -> None:
         ({"batch_norm_eps": 1e-5}, "xwbgbm-", cc.ShapeError, "running_var.*4 channels"),
         ({"batch_norm_eps": 1e-5}, "xwb--x-", cc.ShapeError, r"running_mean.*4 channels, got \(2, 3\)"),
         ({"batch_norm_eps": 1e-5}, "xwbw-mv", cc.ShapeError, r"weight.*4 channels, got \(4, 3\)"),
+        ({}, "xwb----x", cc.ShapeError, r"residual.*output's shape \(2, 4\), got \(2, 3\)"),
+        ({}, "xwbgbmvx", ValueError, "batch norm need batch_norm_eps"),
+        ({"statistics": 1}, "xwb", TypeError, "statistics"),
     ],
 )
 def test_wrong_attributes(attributes: dict[str, Any], inputs: str, error: type[Exception], words: str) -> None:
@@ -324,10 +319,26 @@ def test_wrong_attributes(attributes: dict[str, Any], inputs: str, error: type[E
         _core.forward("linear", attributes, given)
 
 
-def test_fused_ops_are_for_inference() -> None:
-    x, w = image(2, 3), image(4, 3)
-    with pytest.raises(ValueError, match="linear: activation and batch_norm_eps are for inference only"):
-        _core.backward("linear", {"activation": "relu"}, [x, w], [image(2, 4)], [True, True])
+def test_folded_batch_norms_are_for_inference() -> None:
+    x, w, statistics = image(2, 3), image(4, 3), [np.ones(4, np.float32)] * 4
+    with pytest.raises(ValueError, match="linear: batch_norm_eps is for inference only"):
+        _core.backward("linear", {"batch_norm_eps": 1e-5}, [x, w, None, *statistics], [image(2, 4)], [True] * 7)
+
+
+@pytest.mark.parametrize("activation", ["none", "relu6"])
+def test_statistics_are_of_what_is_stored(activation: str) -> None:
+    """Parts of (pixels, means, sums of squared deviations); an algorithm that cannot gather them gives none."""
+    x, w, b, r = image(3, 4, 9, 8), image(19, 4, 3, 3), image(1, 19)[0], image(3, 19, 7, 6)
+    attributes: dict[str, Any] = {"statistics": True, "activation": activation, "algorithm": "direct"}
+    y, rows = _core.forward("conv2d", attributes, [x, w, b, None, None, None, None, r])
+    pixels, mean, square = rows[:, :1].astype(np.float64), rows[:, 1:20], rows[:, 20:]
+    assert pixels.sum() == 3 * 7 * 6
+    expected = y.astype(np.float64).transpose(0, 2, 3, 1).reshape(-1, 19)
+    total = (pixels * mean).sum(0) / pixels.sum()
+    np.testing.assert_allclose(total, expected.mean(0), rtol=1e-5, atol=1e-5)
+    spread = (square + pixels * (mean - total) ** 2).sum(0)
+    np.testing.assert_allclose(spread, ((expected - expected.mean(0)) ** 2).sum(0), rtol=1e-4)
+    assert len(_core.forward("conv2d", {**attributes, "algorithm": "im2col"}, [x, w, b])) == 1
 
 
 def test_unknown_algorithms_are_told_the_known_ones() -> None:

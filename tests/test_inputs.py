@@ -7,8 +7,8 @@ import pytest
 
 import convcore as cc
 from case import Case
-from cases import conv
 from checks import EPS, assert_same_bits, machines
+from conv_cases import conv
 from convcore import _core, nn, optim
 from convcore import functional as F
 from reference import OPS, Array

@@ -377,3 +377,39 @@ def test_wrong_files(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=r"cut\.safetensors"):
             cc.load(tmp_path / "cut.safetensors")
     assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
+
+
+def test_identity() -> None:
+    x = np.ones((2, 3, 4, 4), np.float32)
+    np.testing.assert_array_equal(nn.Sequential(nn.Identity(7, any="thing"), nn.ReLU())(x), x)
+
+
+def test_set_algorithm_reaches_every_convolution_or_none() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Sequential(nn.ConvTranspose2d(4, 4, 3), nn.ReLU()), nn.Conv2d(4, 2, 1))
+    assert model.set_algorithm("exact") is model
+    assert [m.algorithm for m in model.modules() if hasattr(m, "algorithm")] == ["exact"] * 3
+    with pytest.raises(ValueError, match=r"Conv2d: algorithm must be one of auto, exact, .*, got 'fast'"):
+        model.set_algorithm("fast")
+    assert [m.algorithm for m in model.modules() if hasattr(m, "algorithm")] == ["exact"] * 3
+
+
+def test_winograd_can_be_switched_off() -> None:
+    """For the process: programs made before are not used again. For a model: by set_algorithm."""
+    model = nn.Sequential(nn.Conv2d(64, 64, 3, padding=1))
+    x = np.ones((1, 64, 28, 28), np.float32)
+
+    def algorithm() -> str:
+        return str(cc.compile(model, x.shape).profile(x).steps[0]["algorithm"])
+
+    assert cc.get_winograd()
+    assert algorithm() == "winograd"
+    fast = model(x)
+    try:
+        cc.set_winograd(False)
+        assert algorithm() == "direct"
+        exact = model(x)
+    finally:
+        cc.set_winograd(True)
+    assert (fast != exact).any()
+    np.testing.assert_allclose(fast, exact, atol=2e-5 * np.abs(exact).max())
+    np.testing.assert_array_equal(model.set_algorithm("exact")(x), exact)

@@ -14,15 +14,15 @@ def test_batch_norm_inference(case: Case) -> None:
     check(case, gradients=False)
 
 
-@pytest.mark.parametrize("case", CASES["batch_norm"], ids=lambda c: c.id)
+@pytest.mark.parametrize("case", CASES["batch_norm"] + CASES["batch_norm statistics"], ids=lambda c: c.id)
 def test_batch_norm_training(case: Case) -> None:
     check(case, training=True)
 
 
-@pytest.mark.parametrize("case", CASES["batch_norm"], ids=lambda c: c.id)
+@pytest.mark.parametrize("case", CASES["batch_norm"] + CASES["batch_norm statistics"], ids=lambda c: c.id)
 def test_batch_norm_moves_its_running_statistics(case: Case) -> None:
     """running <- (1 - momentum) running + momentum batch, the variance unbiased; in place, and only in training."""
-    x, weight, bias, mean, variance = case.inputs()
+    x, weight, bias, mean, variance, *more = case.inputs()
     assert x is not None
     assert mean is not None
     assert variance is not None
@@ -34,9 +34,9 @@ def test_batch_norm_moves_its_running_statistics(case: Case) -> None:
     first: list[np.ndarray] = []
     for isa, threads in machines():
         running = [mean.copy(), variance.copy()]
-        _core.forward("batch_norm", case.attributes, [x, weight, bias, *running], False)
+        _core.forward("batch_norm", case.attributes, [x, weight, bias, *running, *more[:1]], False)
         np.testing.assert_array_equal(running, [mean, variance])
-        _core.forward("batch_norm", case.attributes, [x, weight, bias, *running], True)
+        _core.forward("batch_norm", case.attributes, [x, weight, bias, *running, *more], True)
         for got, old, new in zip(running, (mean, variance), (batch_mean, unbiased), strict=True):
             error = np.abs(got - ((1 - momentum) * old.astype(np.float64) + momentum * new))
             assert (error <= EPS * (count + 8) * magnitude).all(), f"{isa}: {error.max()}"
@@ -60,6 +60,28 @@ def test_batch_norm_of_a_constant_channel() -> None:
     bias = np.arange(5, dtype=np.float32)
     y = F.batch_norm(x, np.zeros(5, np.float32), np.ones(5, np.float32), None, bias, training=True)
     np.testing.assert_allclose(y, np.broadcast_to(bias[:, None, None], x.shape), atol=1e-4)
+
+
+@pytest.mark.parametrize("residual", [False, True])
+@pytest.mark.parametrize(("activation", "top"), [("relu", 9.0), ("relu6", 6.0)])
+def test_batch_norm_passes_gradients_inside_the_kinks_only(activation: str, top: float, residual: bool) -> None:
+    """The activation's argument is bias + residual, exactly: weight is 0. NaN stays one, and PyTorch's gradient of relu
+    goes through it."""
+    values = np.array([-1, -0.0, 0, 1e-30, 3, 6, np.nextafter(np.float32(6), np.float32(0)), 7, np.nan], np.float32)
+    passed = [0, 0, 0, 1, 1, int(activation == "relu"), 1, int(activation == "relu"), int(activation == "relu")]
+    x = np.random.default_rng(0).standard_normal((5, 9, 3, 2)).astype(np.float32)
+    zero, grad = np.zeros(9, np.float32), np.ones(x.shape, np.float32)
+    inputs = [x, zero, zero if residual else values, zero.copy(), zero + 1]
+    if residual:
+        inputs.append(np.broadcast_to(values[:, None, None], x.shape).copy())
+    mask = [False, False, True, False, False, True][: len(inputs)]
+    for isa, _ in machines():
+        y = _core.forward("batch_norm", {"activation": activation}, inputs, True)[0]
+        np.testing.assert_array_equal(y[1, :, 2, 1], np.where(np.isnan(values), values, np.clip(values, 0, top)), isa)
+        got = _core.backward("batch_norm", {"activation": activation}, inputs, [grad], mask)
+        np.testing.assert_array_equal(got[2], np.array(passed) * 30.0, isa)
+        if residual:
+            np.testing.assert_array_equal(got[5], np.broadcast_to(np.array(passed)[:, None, None], x.shape), isa)
 
 
 @pytest.mark.parametrize("training", [False, True])

@@ -10,8 +10,9 @@ import pytest
 from convcore import _core
 from networks import Network, assert_near
 
-ELEMENTWISE = ("relu", "sigmoid", "tanh", "silu", "leaky_relu", "hardswish", "softmax")
-KINDS = (*ELEMENTWISE, "conv", "conv", "norm", "add", "multiply", "concat", "concat", "max_pool", "avg_pool", "mean")
+ELEMENTWISE = ("relu", "relu", "relu6", "sigmoid", "tanh", "silu", "leaky_relu", "hardswish", "softmax")
+OTHERS = ("conv", "norm", "add", "multiply", "concat", "concat", "max_pool", "avg_pool", "mean")
+KINDS = (*ELEMENTWISE, *OTHERS, "conv", "conv", "norm", "add")
 
 
 def grow(net: Network, values: list[int], rng: np.random.Generator) -> None:

@@ -14,7 +14,7 @@ import pytest
 import convcore as cc
 from case import Case
 from cases import CASES
-from checks import assert_within
+from checks import assert_within, bound_of
 from convcore import _core, nn, optim
 from networks import assert_near
 from reference import OPS, Array
@@ -92,10 +92,14 @@ def loss(torch: ModuleType, case: Case, x: Any, target: Any, weight: Any = None)
     return getattr(f, case.kind)(x, target, **a)
 
 
-def batch_norm(torch: ModuleType, case: Case, x: Any, w: Any, b: Any, mean: Any, variance: Any) -> Any:
-    a = case.attributes
+def batch_norm(
+    torch: ModuleType, case: Case, x: Any, w: Any, b: Any, mean: Any, variance: Any, residual: Any = None, _: Any = None
+) -> Any:
+    f, a = torch.nn.functional, case.attributes
     statistics = mean.detach().clone(), variance.detach().clone()
-    return torch.nn.functional.batch_norm(x, *statistics, w, b, True, a.get("momentum", 0.1), a.get("eps", 1e-5))
+    y = f.batch_norm(x, *statistics, w, b, True, a.get("momentum", 0.1), a.get("eps", 1e-5))
+    y = y if residual is None else y + residual
+    return getattr(f, a["activation"])(y) if "activation" in a else y
 
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {
@@ -134,7 +138,8 @@ def test_op(case: Case, torch: ModuleType) -> None:
     exact = [None if v is None else v if v.dtype == np.int64 else v.astype(np.float64) for v in inputs]
     given = [v.copy() if i > 2 and v is not None else v for i, v in enumerate(inputs)]
     got = _core.forward(case.kind, case.attributes, given, training)[0]
-    assert_within(got, y.detach().numpy(), op.forward_error(case.attributes, *exact), case.kind)
+    value = y.detach().numpy()
+    assert_within(got, value, bound_of(case, "", value, op.forward_error(case.attributes, *exact)), case.kind)
     grad = np.asarray(case.rng().standard_normal(got.shape), np.float32)
     y.backward(torch.tensor(grad.astype(np.float64)))
     assert op.backward_error is not None
@@ -144,7 +149,9 @@ def test_op(case: Case, torch: ModuleType) -> None:
     for i, (result, bound, tensor) in enumerate(zip(results, bounds, tensors, strict=True)):
         if bound is not None:
             assert result is not None
-            assert_within(result, tensor.grad.numpy(), bound, f"{case.kind}, gradient of input {i}")
+            value = tensor.grad.numpy()
+            limit = bound_of(case, "", value, bound) if i < 2 else bound
+            assert_within(result, value, limit, f"{case.kind}, gradient of input {i}")
 
 
 # --- networks ----------------------------------------------------------------------------------------------------

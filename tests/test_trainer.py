@@ -346,3 +346,23 @@ def test_schedules_are_stepped() -> None:
     assert cycle[-2] == pytest.approx(0.4 / 25 / 1e4, rel=0.5)
     plateau = fit(lambda o: optim.ReduceLROnPlateau(o, patience=0, threshold=1e9), validation=blobs(8))
     assert plateau[-1] < 0.1
+
+
+def test_profile() -> None:
+    """It is so many steps more, timed in parts."""
+    x, y = blobs(16)
+    t, twin = trainer(), trainer()
+    profile = t.profile(x, y, rounds=2)
+    for _ in range(3):
+        twin.step(x, y)
+    assert_same_weights(t.model, twin.model)
+    passes = [step["pass"] for step in profile.steps]
+    assert passes == sorted(passes, key=["forward", "backward", "update"].index)
+    assert set(passes) == {"forward", "backward", "update"}
+    convolutions = [step for step in profile.steps if step["kind"] == "conv2d" and step["pass"] == "backward"]
+    assert convolutions
+    assert all("weight: " in step["algorithm"] for step in convolutions)
+    assert all(step["bytes"] > 0 for step in profile.steps if step["algorithm"] != "fused")
+    assert "update" in str(profile)
+    with pytest.raises(ValueError, match="profile: rounds must be at least 1, got 0"):
+        t.profile(x, y, rounds=0)

@@ -20,10 +20,10 @@ using Ints = std::vector<int64_t>;
 enum Pass { kForward, kBackwardInput, kBackwardWeight };
 constexpr const char* kPassNames[] = {"forward", "backward_input", "backward_weight"};
 
-// A line of bench/shapes/*.txt.
+// A line of bench/shapes/*.txt. pad there is one number, or rows,columns.
 struct Layer {
   std::string name;
-  int64_t n, c, h, w, o, kh, kw, stride, pad, dilation, groups;
+  int64_t n, c, h, w, o, kh, kw, stride, pad_h, pad_w, dilation, groups;
 };
 
 std::vector<Layer> read_layers(const std::string& path) {
@@ -34,7 +34,10 @@ std::vector<Layer> read_layers(const std::string& path) {
     if (line.empty() || line[0] == '#') continue;
     Layer l;
     std::istringstream in(line);
-    in >> l.name >> l.n >> l.c >> l.h >> l.w >> l.o >> l.kh >> l.kw >> l.stride >> l.pad >> l.dilation >> l.groups;
+    in >> l.name >> l.n >> l.c >> l.h >> l.w >> l.o >> l.kh >> l.kw >> l.stride >> l.pad_h;
+    l.pad_w = l.pad_h;
+    if (in.peek() == ',') in.ignore() >> l.pad_w;
+    in >> l.dilation >> l.groups;
     if (!in) throw std::runtime_error(path + ": cannot read this line: " + line);
     layers.push_back(l);
   }
@@ -45,7 +48,7 @@ using Runner = testing::OpRunner<>;
 
 Runner make_runner(const Layer& l, Pass pass, const std::string& algorithm) {
   const Attributes attributes{{"stride", Ints{l.stride, l.stride}},
-                              {"padding", Ints{l.pad, l.pad, l.pad, l.pad}},
+                              {"padding", Ints{l.pad_h, l.pad_h, l.pad_w, l.pad_w}},
                               {"dilation", Ints{l.dilation, l.dilation}},
                               {"groups", l.groups},
                               {"algorithm", algorithm}};
@@ -69,7 +72,7 @@ double reference_sum(const Layer& l, Runner& r) {
           float y = 0;
           for (int64_t a = 0; a < l.kh; ++a)
             for (int64_t b = 0; b < l.kw; ++b) {
-              const int64_t u = i * l.stride + a * l.dilation - l.pad, v = j * l.stride + b * l.dilation - l.pad;
+              const int64_t u = i * l.stride + a * l.dilation - l.pad_h, v = j * l.stride + b * l.dilation - l.pad_w;
               if (u < 0 || v < 0 || u >= l.h || v >= l.w) continue;
               const float* px = x.f32() + ((n * l.h + u) * l.w + v) * l.c + o / og * cg;
               for (int64_t c = 0; c < cg; ++c) y += px[c] * w.f32()[((o * cg + c) * l.kh + a) * l.kw + b];

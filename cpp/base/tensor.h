@@ -55,6 +55,7 @@ const char* name_of(DType t);
 struct TensorSpec {
   Shape shape;
   DType dtype = DType::f32;
+  bool operator==(const TensorSpec&) const = default;
 };
 
 // A view; owns nothing. data == nullptr means absent (an optional input, a gradient that is not wanted).

@@ -15,6 +15,7 @@
 #include "base/threads.h"
 #include "bindings/bindings.h"
 #include "kernels/table.h"
+#include "ops/convolution.h"
 
 namespace convcore::bindings {
 namespace {
@@ -81,6 +82,8 @@ void bind_machine(py::module_& m) {
   m.def("set_num_threads", &set_threads, py::arg("threads"));
   m.def("get_num_threads", &num_threads);
   m.def("num_threads_reason", &num_threads_reason);
+  m.def("set_winograd", &set_winograd, py::arg("enabled"));
+  m.def("get_winograd", &get_winograd);
   m.def("isa", [] { return name_of(table().isa); });
   m.def("available_isas", &isa_names);
   m.def("force_isa", &force_isa_by_name, py::arg("isa"));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Single ops on NumPy arrays: make, plan, run, forget.
+// Single ops on NumPy arrays: plan, or take the plan of an earlier call, and run.
 #include <pybind11/stl.h>
 
 #include <algorithm>
@@ -10,6 +10,7 @@
 #include "bindings/arrays.h"
 #include "bindings/attributes.h"
 #include "bindings/bindings.h"
+#include "bindings/planned_op.h"
 #include "bindings/scratch.h"
 #include "bindings/signature.h"
 #include "ops/conv2d.h"
@@ -40,12 +41,11 @@ struct Operand {
 
 struct Call {
   std::string kind;
-  std::unique_ptr<Op> op;
+  std::shared_ptr<const Op> op;
   std::vector<Operand> inputs;
   std::vector<TensorSpec> outputs;
 
-  Call(const std::string& kind_, const py::handle& attributes, const py::handle& arrays, bool training)
-      : kind(kind_), op(make_op(kind_, to_attributes(attributes, kind_))) {
+  Call(PlannedOp& planned, const py::handle& arrays, bool training) : kind(planned.kind()) {
     const Items items(arrays, kind, "inputs");
     std::vector<TensorSpec> specs(items.size());
     inputs.resize(items.size());
@@ -63,7 +63,9 @@ struct Call {
       in.spec.shape = in.array.shape();
       specs[i] = in.spec;
     }
-    outputs = op->plan(specs, training);
+    const Plan& plan = planned.plan(specs, training);
+    op = plan.op;
+    outputs = plan.outputs;
     for (size_t i = 0; i < items.size(); ++i) {
       Operand& in = inputs[i];
       in.dense = op->is_dense(static_cast<int>(i));
@@ -102,14 +104,13 @@ struct OpMemory {
   }
 };
 
-py::list forward(const std::string& kind, const py::object& attributes, const py::object& arrays, bool training,
-                 uint64_t seed, uint64_t stream) {
-  Call call(kind, attributes, arrays, training);
+py::list forward(PlannedOp& planned, const py::object& arrays, bool training, uint64_t seed, uint64_t stream) {
+  Call call(planned, arrays, training);
   Scratch scratch;
   for (Operand& in : call.inputs) {
     if (!in.present()) continue;
     const bool updated = training && in.role.role == Role::state;
-    require(!updated || in.array.is_state(), kind, in.role.name,
+    require(!updated || in.array.is_state(), call.kind, in.role.name,
             " must be a writable C-contiguous float32 array, because training updates it in place");
     in.place(scratch, true);
   }
@@ -150,7 +151,7 @@ std::vector<Operand> gradient_operands(const Call& call, const py::handle& array
     gradient.spec = {gradient.array.shape(), DType::f32};
     require<ShapeError>(gradient.spec.shape == call.outputs[i].shape, call.kind, "grad_output must have shape ",
                         call.outputs[i].shape, ", got ", gradient.spec.shape);
-    gradient.place(scratch, true);
+    gradient.place(scratch, !call.op->spends_grad_outputs());
   }
   return gradients;
 }
@@ -170,9 +171,9 @@ std::vector<OutputArray> wanted_gradients(const Call& call, const std::vector<bo
   return wanted;
 }
 
-py::list backward(const std::string& kind, const py::object& attributes, const py::object& arrays,
-                  const py::object& grad_outputs, const std::vector<bool>& mask, uint64_t seed, uint64_t stream) {
-  Call call(kind, attributes, arrays, true);
+py::list backward(PlannedOp& planned, const py::object& arrays, const py::object& grad_outputs,
+                  const std::vector<bool>& mask, uint64_t seed, uint64_t stream) {
+  Call call(planned, arrays, true);
   Scratch scratch;
   // Forward runs again where it leaves something for backward; it must not update the caller's state a second time.
   for (Operand& in : call.inputs)
@@ -223,10 +224,33 @@ py::list backward(const std::string& kind, const py::object& attributes, const p
 
 void bind_ops(py::module_& m) {
   m.def("op_kinds", &op_kinds);
-  m.def("forward", &forward, py::arg("kind"), py::arg("attributes"), py::arg("inputs"), py::arg("training") = false,
-        py::arg("seed") = 0, py::arg("stream") = 0);
-  m.def("backward", &backward, py::arg("kind"), py::arg("attributes"), py::arg("inputs"), py::arg("grad_outputs"),
-        py::arg("mask"), py::arg("seed") = 0, py::arg("stream") = 0);
+  py::class_<PlannedOp>(m, "PlannedOp")
+      .def(py::init([](const std::string& kind, const py::object& attributes) {
+             return PlannedOp(kind, to_attributes(attributes, kind));
+           }),
+           py::arg("kind"), py::arg("attributes"))
+      .def("forward", &forward, py::arg("inputs"), py::arg("training") = false, py::arg("seed") = 0,
+           py::arg("stream") = 0)
+      .def("backward", &backward, py::arg("inputs"), py::arg("grad_outputs"), py::arg("mask"), py::arg("seed") = 0,
+           py::arg("stream") = 0);
+  m.def(
+      "forward",
+      [](const std::string& kind, const py::object& attributes, const py::object& inputs, bool training, uint64_t seed,
+         uint64_t stream) {
+        PlannedOp op(kind, to_attributes(attributes, kind));
+        return forward(op, inputs, training, seed, stream);
+      },
+      py::arg("kind"), py::arg("attributes"), py::arg("inputs"), py::arg("training") = false, py::arg("seed") = 0,
+      py::arg("stream") = 0);
+  m.def(
+      "backward",
+      [](const std::string& kind, const py::object& attributes, const py::object& inputs, const py::object& grad_outputs,
+         const std::vector<bool>& mask, uint64_t seed, uint64_t stream) {
+        PlannedOp op(kind, to_attributes(attributes, kind));
+        return backward(op, inputs, grad_outputs, mask, seed, stream);
+      },
+      py::arg("kind"), py::arg("attributes"), py::arg("inputs"), py::arg("grad_outputs"), py::arg("mask"),
+      py::arg("seed") = 0, py::arg("stream") = 0);
   m.def(
       "conv_algorithms",
       [](const py::object& attributes, const py::object& x_shape, const py::object& weight_shape) {

@@ -35,10 +35,12 @@ py::dict to_dict(const StepInfo& step) {
   py::dict result;
   result["name"] = step.name;
   result["kind"] = step.kind;
+  result["pass"] = step.pass;
   result["algorithm"] = step.algorithm;
   result["output"] = to_tuple(step.output);
   result["parameters"] = step.parameters;
   result["flops"] = step.flops;
+  result["bytes"] = step.bytes;
   return result;
 }
 
@@ -213,13 +215,25 @@ py::list ArrayProgram::step(const py::object& inputs, SharedOptimizer& optimizer
   return result;
 }
 
-std::vector<StepInfo> ArrayProgram::profile(const py::object& inputs) {
+std::vector<StepInfo> ArrayProgram::profile(const py::object& inputs, SharedOptimizer* optimizer, double lr) {
+  if (optimizer) check_update(*optimizer, lr);
   const std::vector<InputArray> arrays = read(inputs);
   const py::gil_scoped_release unlocked;
   const std::lock_guard lock(mutex_);
   convert(arrays);
   use_own_outputs();
-  return program_.profile(tensors_, output_tensors_);
+  std::vector<StepInfo> steps = program_.profile(tensors_, output_tensors_);
+  if (optimizer) {
+    const FlushDenormals flush;
+    Timing timing;
+    timed(&timing, [&] {
+      optimizer->update(bound_.parameters, bound_.gradients, offsets_, static_cast<float>(lr));
+    });
+    StepInfo& step = steps.emplace_back(optimizer->describe());
+    step.seconds = timing.seconds;
+    step.threads = timing.threads;
+  }
+  return steps;
 }
 
 void bind_program(py::module_& m) {
@@ -239,15 +253,16 @@ void bind_program(py::module_& m) {
            py::arg("step") = 0)
       .def(
           "profile",
-          [](ArrayProgram& self, const py::object& inputs) {
+          [](ArrayProgram& self, const py::object& inputs, SharedOptimizer* optimizer, double lr) {
             py::list result;
-            for (const StepInfo& step : self.profile(inputs)) {
+            for (const StepInfo& step : self.profile(inputs, optimizer, lr)) {
               result.append(to_dict(step));
               result[result.size() - 1]["seconds"] = step.seconds;
+              result[result.size() - 1]["threads"] = step.threads;
             }
             return result;
           },
-          py::arg("inputs"))
+          py::arg("inputs"), py::arg("optimizer") = py::none(), py::arg("lr") = 0.0)
       .def("steps",
            [](const ArrayProgram& self) {
              py::list result;

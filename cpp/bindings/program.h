@@ -26,7 +26,8 @@ class ArrayProgram {
   py::list forward_backward(const py::object& inputs, uint64_t seed, uint64_t step);
   void update(SharedOptimizer& optimizer, double lr);
   py::list step(const py::object& inputs, SharedOptimizer& optimizer, double lr, uint64_t seed, uint64_t step);
-  std::vector<StepInfo> profile(const py::object& inputs);
+  // With an optimizer (training), the update is made and timed too.
+  std::vector<StepInfo> profile(const py::object& inputs, SharedOptimizer* optimizer, double lr);
   const Program& program() const { return program_; }
 
  private:

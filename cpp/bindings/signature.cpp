@@ -14,7 +14,7 @@ struct Entry {
 
 struct Signature {
   std::string_view kind;
-  std::array<Entry, 5> inputs;
+  std::array<Entry, 7> inputs;
 };
 
 constexpr Entry kX{"x"}, kWeight{"weight"}, kBias{"bias"}, kTarget{"target"};
@@ -25,7 +25,9 @@ constexpr Signature kSignatures[] = {
     {"conv_transpose2d", {kX, kWeight, kBias}},
     {"linear", {kX, kWeight, kBias}},
     {"col2im", {Entry{"cols"}}},
-    {"batch_norm", {kX, kWeight, kBias, Entry{"running_mean", Role::state}, Entry{"running_var", Role::state}}},
+    {"batch_norm",
+     {kX, kWeight, kBias, Entry{"running_mean", Role::state}, Entry{"running_var", Role::state}, Entry{"residual"},
+      Entry{"statistics", Role::constant}}},
     {"normalize", {Entry{"x", Role::image}}},
     {"cross_entropy", {Entry{"logits"}, kLabels, kClassWeight}},
     {"correct_count", {Entry{"logits"}, kLabels}},

@@ -22,8 +22,9 @@ std::vector<bool> depend_on_parameters(const Graph& graph, const std::vector<std
   for (int v : graph.of_kind(ValueKind::parameter)) depends[v] = true;
   for (size_t n = 0; n < ops.size(); ++n) {
     const Node& node = graph.nodes()[n];
-    const bool any = ops[n]->has_gradient() && std::any_of(node.inputs.begin(), node.inputs.end(), [&](int v) { return v >= 0 && depends[v]; });
-    for (int v : node.outputs) depends[v] = any;
+    const bool any = std::any_of(node.inputs.begin(), node.inputs.end(), [&](int v) { return v >= 0 && depends[v]; });
+    for (size_t i = 0; i < node.outputs.size(); ++i)
+      depends[node.outputs[i]] = any && ops[n]->has_gradient(static_cast<int>(i));
   }
   return depends;
 }

@@ -22,8 +22,8 @@ struct BackwardStep {
   std::vector<GradientPart> parts;
 };
 
-// ops: one per node. In the order they run: from the loss, outputs()[0], to the parameters. Throws ShapeError if the loss is not a scalar,
-// TypeError if it is not float32, ValueError naming the parameters that cannot reach it.
+// ops: one per node. In the order they run: from the loss, outputs()[0], to the parameters. Throws ShapeError if the
+// loss is not a scalar, TypeError if it is not float32, ValueError naming the parameters that cannot reach it.
 std::vector<BackwardStep> plan_backward(const Graph& graph, const std::vector<std::unique_ptr<Op>>& ops);
 
 }  // namespace convcore

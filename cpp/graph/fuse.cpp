@@ -9,70 +9,139 @@
 namespace convcore {
 namespace {
 
+constexpr size_t kConvolutionResidual = 7, kNormResidual = 5, kNormStatistics = 6;  // inputs
+
 bool is_convolution(const Node& node) {
   return node.kind == "conv2d" || node.kind == "conv_transpose2d" || node.kind == "linear";
 }
+bool is_norm(const Node& node) { return node.kind == "batch_norm"; }
 
-// All but the first input are bound memory (or absent).
-bool reads_bound_memory(const Graph& graph, const Node& node) {
-  return std::all_of(node.inputs.begin() + 1, node.inputs.end(), [&](int v) {
-    return v < 0 || graph.values()[v].kind == ValueKind::parameter || graph.values()[v].kind == ValueKind::buffer;
-  });
+void set_input(Node& node, size_t slot, int value) {
+  if (node.inputs.size() <= slot) node.inputs.resize(slot + 1, -1);
+  node.inputs[slot] = value;
 }
 
-// Makes `conv` compute what `next`, its only reader, does; false if it cannot.
-bool absorb(const Graph& graph, Node& conv, const Node& next) {
-  if (!is_convolution(conv) || conv.attributes.has("activation")) return false;
-  if (next.kind == "relu" || next.kind == "relu6") {
-    conv.attributes.set("activation", next.kind);
-  } else if (next.kind == "batch_norm" && !conv.attributes.has("batch_norm_eps") && reads_bound_memory(graph, conv) &&
-             reads_bound_memory(graph, next)) {
-    conv.attributes.set("batch_norm_eps", next.attributes.number(next.kind, "eps", 1e-5));
-    conv.inputs.resize(3, -1);  // no bias
-    conv.inputs.insert(conv.inputs.end(), next.inputs.begin() + 1, next.inputs.end());
-  } else {
-    return false;
+size_t residual_slot(const Node& node) { return is_convolution(node) ? kConvolutionResidual : kNormResidual; }
+
+bool takes_activation(const Node& node) {
+  return (is_convolution(node) || is_norm(node)) && !node.attributes.has("activation");
+}
+bool takes_residual(const Node& node) { return takes_activation(node) && node.inputs.size() <= residual_slot(node); }
+
+class Fuser {
+ public:
+  explicit Fuser(const Graph& graph)
+      : graph_(graph), kept_(graph.nodes().begin(), graph.nodes().end()), origin_(kept_.size()),
+        readers_(graph.values().size()) {
+    std::iota(origin_.begin(), origin_.end(), 0);
+    for (const Node& node : graph.nodes())
+      for (int v : node.inputs)
+        if (v >= 0) ++readers_[v];
+    for (int v : graph.outputs()) ++readers_[v];
   }
-  conv.outputs = next.outputs;
-  return true;
-}
 
-std::vector<int> count_readers(const Graph& graph) {
-  std::vector<int> readers(graph.values().size());
-  for (const Node& node : graph.nodes())
-    for (int v : node.inputs)
-      if (v >= 0) ++readers[v];
-  for (int v : graph.outputs()) ++readers[v];
-  return readers;
-}
+  Fused run() {
+    const std::vector<Node>& given = graph_.nodes();
+    for (size_t n = 0; n < given.size(); ++n) {
+      const std::string& kind = given[n].kind;
+      if (kind == "relu" || kind == "relu6") take_activation(n);
+      if (kind == "batch_norm" && !graph_.training()) fold(n);
+      if (kind == "add") take_add(n);
+    }
+    Fused fused{graph_, std::vector<int>(given.size(), -1)};
+    if (graph_.training()) share_statistics(fused.graph);
+    std::vector<Node> nodes;
+    for (size_t n = 0; n < given.size(); ++n) {
+      if (!kept_[n]) continue;
+      fused.node[origin_[n]] = static_cast<int>(nodes.size());
+      nodes.push_back(*std::move(kept_[n]));
+    }
+    fused.graph.replace_nodes(std::move(nodes));
+    return fused;
+  }
+
+ private:
+  const Node& given(size_t n) const { return graph_.nodes()[n]; }
+
+  // Where the node stands that computes v for one reader alone; -1 if there is none.
+  int sole_producer(int v) const { return v < 0 || readers_[v] != 1 ? -1 : graph_.values()[v].producer; }
+
+  // The node at p now also does what node n, its only reader, did. It stands where the last of its parts stood, where all
+  // that it reads is computed.
+  void merge(int p, size_t n) {
+    kept_[p]->outputs = given(n).outputs;
+    kept_[n] = std::exchange(kept_[p], std::nullopt);
+    origin_[n] = origin_[p];
+  }
+
+  void take_activation(size_t n) {
+    const int p = sole_producer(given(n).inputs[0]);
+    if (p < 0 || !takes_activation(*kept_[p])) return;
+    kept_[p]->attributes.set("activation", given(n).kind);
+    merge(p, n);
+  }
+
+  void take_add(size_t n) {
+    const std::vector<int>& operands = given(n).inputs;
+    const auto shape = [&](int v) { return graph_.values()[v].spec.shape; };
+    if (!(shape(operands[0]) == shape(operands[1]))) return;
+    int best = -1, residual = -1;
+    for (int i : {0, 1}) {
+      const int p = sole_producer(operands[i]);
+      if (p <= best || !takes_residual(*kept_[p])) continue;
+      best = p;
+      residual = operands[1 - i];
+    }
+    if (best < 0) return;
+    set_input(*kept_[best], residual_slot(*kept_[best]), residual);
+    merge(best, n);
+  }
+
+  // All but the first input are bound memory (or absent).
+  bool reads_bound_memory(const Node& node) const {
+    return std::all_of(node.inputs.begin() + 1, node.inputs.end(), [&](int v) {
+      return v < 0 || graph_.values()[v].kind == ValueKind::parameter || graph_.values()[v].kind == ValueKind::buffer;
+    });
+  }
+
+  void fold(size_t n) {
+    const Node& norm = given(n);
+    const int p = sole_producer(norm.inputs[0]);
+    if (p < 0 || !is_convolution(*kept_[p]) || !takes_residual(*kept_[p])) return;
+    Node& conv = *kept_[p];
+    if (conv.attributes.has("batch_norm_eps") || !reads_bound_memory(conv) || !reads_bound_memory(norm)) return;
+    conv.attributes.set("batch_norm_eps", norm.attributes.number(norm.kind, "eps", 1e-5));
+    for (size_t i = 1; i < norm.inputs.size(); ++i) set_input(conv, 2 + i, norm.inputs[i]);
+    merge(p, n);
+  }
+
+  void share_statistics(Graph& graph) {
+    for (std::optional<Node>& norm : kept_) {
+      if (!norm || !is_norm(*norm)) continue;
+      const int p = graph_.values()[norm->inputs[0]].producer;
+      if (p < 0 || !is_convolution(*kept_[p])) continue;
+      Node& conv = *kept_[p];
+      if (conv.outputs.size() == 1) {
+        Node asked = conv;
+        asked.attributes.set("statistics", true);
+        const std::vector<TensorSpec> specs =
+            make_op(asked.kind, asked.attributes)->plan(graph.input_specs(asked.inputs), true);
+        if (specs.size() == 1) continue;  // its algorithm cannot
+        asked.outputs.push_back(graph.add_computed(conv.name, specs[1]));
+        conv = std::move(asked);
+      }
+      set_input(*norm, kNormStatistics, conv.outputs[1]);
+    }
+  }
+
+  const Graph& graph_;
+  std::vector<std::optional<Node>> kept_;
+  std::vector<int> origin_;   // the node that began what now stands here
+  std::vector<int> readers_;  // by value
+};
 
 }  // namespace
 
-// A fused node stands where the last of its parts stood: all that it reads is computed there.
-Fused fuse(const Graph& graph) {
-  const std::vector<Node>& given = graph.nodes();
-  std::vector<std::optional<Node>> kept(given.begin(), given.end());
-  std::vector<int> origin(given.size());  // the node that began what now stands here
-  std::iota(origin.begin(), origin.end(), 0);
-  if (!graph.training()) {
-    const std::vector<int> readers = count_readers(graph);
-    for (size_t n = 0; n < given.size(); ++n) {
-      const int x = given[n].inputs.empty() ? -1 : given[n].inputs[0];
-      const int before = x < 0 || readers[x] != 1 ? -1 : graph.values()[x].producer;
-      if (before < 0 || !absorb(graph, *kept[before], given[n])) continue;
-      kept[n] = std::exchange(kept[before], std::nullopt);
-      origin[n] = origin[before];
-    }
-  }
-  Fused fused{graph, std::vector<int>(given.size(), -1)};
-  std::vector<Node> nodes;
-  for (size_t n = 0; n < given.size(); ++n) {
-    if (!kept[n]) continue;
-    fused.node[origin[n]] = static_cast<int>(nodes.size());
-    nodes.push_back(*std::move(kept[n]));
-  }
-  fused.graph.replace_nodes(std::move(nodes));
-  return fused;
-}
+Fused fuse(const Graph& graph) { return Fuser(graph).run(); }
 
 }  // namespace convcore

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Rewrites a graph for inference: a convolution (conv2d, conv_transpose2d, linear) takes in the batch norm and the
-// activation behind it, so that neither costs a pass over memory (ops/convolution_op.h says how).
+// Rewrites a graph so that convolutions (conv2d, conv_transpose2d, linear) and batch norms do what the nodes behind
+// them do, which then costs no pass over memory (ops/convolution_op.h and ops/batch_norm.h say how).
 #pragma once
 
 #include <vector>
@@ -10,14 +10,18 @@
 namespace convcore {
 
 struct Fused {
-  Graph graph;            // the same values; those that are no longer computed have no producer
+  Graph graph;            // the same values, and statistics; those that are no longer computed have no producer
   std::vector<int> node;  // by node of the given graph: the one of `graph` in its place; -1: an earlier one took it in
 };
 
-//   conv -> [batch_norm] -> [relu | relu6]
-// Each arrow is a value that nothing else reads and that is no output. The batch norm must read parameters and buffers
-// alone, as must the convolution it goes into: weights are scaled when they are packed, which is to be seldom. The
-// fused node keeps the convolution's name. A training graph stays as it is.
+//   inference   convolution -> [batch_norm] -> [add] -> [relu | relu6]
+//   training    convolution -> [add] -> [relu | relu6]
+//   both        batch_norm -> [add] -> [relu | relu6]
+// Each arrow is a value that nothing else reads and that is no output. A batch norm that is folded must read parameters
+// and buffers alone, as must the convolution it goes into: weights are scaled when they are packed, which is to be
+// seldom. Both operands of the add must have its shape; what it adds becomes the residual of the operand that is
+// computed last. In training, a convolution also gives a batch norm that reads it the statistics, if its algorithm can.
+// A fused node keeps the name of its first.
 Fused fuse(const Graph& graph);
 
 }  // namespace convcore

@@ -92,6 +92,10 @@ int Graph::add_node(const std::string& kind, const std::string& name, const Attr
   return nodes_.back().outputs.front();
 }
 
+int Graph::add_computed(const std::string& name, const TensorSpec& spec) {
+  return add_value({name, ValueKind::activation, spec});
+}
+
 void Graph::replace_nodes(std::vector<Node> nodes) {
   nodes_ = std::move(nodes);
   for (Value& value : values_) value.producer = -1;

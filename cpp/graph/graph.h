@@ -52,7 +52,8 @@ class Graph {
   int add_node(const std::string& kind, const std::string& name, const Attributes& attributes,
                const std::vector<int>& inputs);
   void set_outputs(const std::vector<int>& values);
-  // For rewrites: nodes in topological order over the same values, which compute the same outputs.
+  // For rewrites: a value that a node will compute; nodes in topological order, which compute the same outputs.
+  int add_computed(const std::string& name, const TensorSpec& spec);
   void replace_nodes(std::vector<Node> nodes);
 
   bool training() const { return training_; }

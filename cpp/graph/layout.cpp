@@ -5,8 +5,14 @@
 #include <limits>
 #include <utility>
 
+#include "graph/gradient_layout.h"
+
 namespace convcore {
 namespace {
+
+// Scratch of up to this many bytes is one region, which stays in the cache. What is larger lives for one step, where at
+// others activations are.
+constexpr size_t kSharedScratch = size_t{1} << 20;
 
 class Planner {
  public:
@@ -15,7 +21,6 @@ class Planner {
 
   Layout plan() {
     layout_.values.resize(graph_.values().size());
-    layout_.gradients.resize(graph_.values().size());
     layout_.skip_forward.resize(nodes_);
     in_place_.resize(nodes_);
     find_last_reads();
@@ -24,7 +29,7 @@ class Planner {
     for (int n = 0; n < nodes_; ++n) place_activations(n);
     for (int n = nodes_ - 1; n >= 0; --n)
       if (graph_.nodes()[n].kind == "concat") fold_concat(n);
-    place_gradients();
+    place_gradients(graph_, ops_, backward_, layout_);
     place_scratch();
     return std::move(layout_);
   }
@@ -33,19 +38,12 @@ class Planner {
   const Value& value(int v) const { return graph_.values()[v]; }
   const Shape& shape(int v) const { return value(v).spec.shape; }
   Region& region_of(const View& view) { return layout_.regions[view.region]; }
-  int backward_time(int step) const { return nodes_ + 1 + step; }
 
-  int add_region(Region region) {
+  int add_region(size_t bytes, int first, int last, bool scratch) {
+    Region region{Memory::arena, 0, bytes, first, last};
+    region.scratch = scratch;
     layout_.regions.push_back(region);
     return static_cast<int>(layout_.regions.size()) - 1;
-  }
-
-  // A region of its own for a value or its gradient.
-  View add_view(int v, Memory memory, int index, int first, int last) {
-    const TensorSpec& spec = value(v).spec;
-    const int64_t channels = channels_of(spec.shape);
-    const size_t bytes = static_cast<size_t>(spec.shape.size() * size_of(spec.dtype));
-    return {add_region({memory, index, bytes, first, last, channels, pixels_of(spec.shape)}), 0, channels};
   }
 
   void find_last_reads() {
@@ -57,10 +55,11 @@ class Planner {
       for (int v : graph_.nodes()[n].inputs) read(v, n);
     for (int v : graph_.outputs()) read(v, nodes_);
     for (size_t s = 0; s < backward_.size(); ++s) {
-      if (can_slice_gradient(backward_[s])) continue;
-      const int n = backward_[s].node, time = backward_time(static_cast<int>(s));
-      if (ops_[n]->backward_reads_inputs())
-        for (int v : graph_.nodes()[n].inputs) read(v, time);
+      if (slices_gradient(graph_, backward_[s])) continue;
+      const int n = backward_[s].node, time = backward_time(graph_, static_cast<int>(s));
+      const std::vector<int>& inputs = graph_.nodes()[n].inputs;
+      for (size_t i = 0; i < inputs.size(); ++i)
+        if (ops_[n]->backward_reads_input(static_cast<int>(i))) read(inputs[i], time);
       if (ops_[n]->backward_reads_outputs())
         for (int v : graph_.nodes()[n].outputs) read(v, time);
     }
@@ -72,7 +71,7 @@ class Planner {
                                                   {ValueKind::buffer, Memory::buffer}};
     for (auto [kind, memory] : kinds) {
       int index = 0;
-      for (int v : graph_.of_kind(kind)) layout_.values[v] = add_view(v, memory, index++, 0, 0);
+      for (int v : graph_.of_kind(kind)) layout_.values[v] = add_view(layout_, value(v), memory, index++, 0, 0);
     }
   }
 
@@ -82,7 +81,7 @@ class Planner {
       const int v = graph_.outputs()[i];
       require(!value(v).dense || layouts_agree(shape(v)), "program", "output '", value(v).name, "' of shape ", shape(v),
               " is dense memory, not an image batch; only computed values can be outputs");
-      const View view = add_view(v, Memory::output, static_cast<int>(i), 0, 0);
+      const View view = add_view(layout_, value(v), Memory::output, static_cast<int>(i), 0, 0);
       if (layout_.values[v].region < 0)
         layout_.values[v] = view;
       else
@@ -90,33 +89,33 @@ class Planner {
     }
   }
 
-  bool same_pixels(int a, int b) const {
-    return channels_of(shape(a)) == channels_of(shape(b)) && pixels_of(shape(a)) == pixels_of(shape(b));
-  }
-
-  // The output takes the input's memory if this node's first input is the last thing that reads it.
-  bool forward_in_place(int n) const {
+  // The input whose memory output 0 takes: an activation that this node is the last to read, and reads once; or -1.
+  int overwritten_input(int n) const {
     const Node& node = graph_.nodes()[n];
-    if (!ops_[n]->can_run_in_place() || node.inputs.empty() || node.outputs.size() != 1) return false;
-    const int x = node.inputs[0], y = node.outputs[0];
-    return x >= 0 && value(x).kind == ValueKind::activation && last_read_[x] == n &&
-           std::count(node.inputs.begin(), node.inputs.end(), x) == 1 && value(x).spec.dtype == value(y).spec.dtype &&
-           shape(x).size() == shape(y).size();
+    const Value& y = value(node.outputs[0]);
+    for (size_t i = 0; i < node.inputs.size(); ++i) {
+      const int x = node.inputs[i];
+      if (x >= 0 && ops_[n]->can_run_in_place(static_cast<int>(i)) && value(x).kind == ValueKind::activation &&
+          last_read_[x] == n && std::count(node.inputs.begin(), node.inputs.end(), x) == 1 &&
+          value(x).spec.dtype == y.spec.dtype && shape(x).size() == y.spec.shape.size())
+        return x;
+    }
+    return -1;
   }
 
   void place_activations(int n) {
     const Node& node = graph_.nodes()[n];
+    const int x = overwritten_input(n);
     for (int v : node.outputs) {
       View& view = layout_.values[v];
       const int last = std::max(last_read_[v], n);
-      if (!forward_in_place(n)) {
-        if (view.region < 0) view = add_view(v, Memory::arena, 0, n, last);
+      if (x < 0 || v != node.outputs[0]) {
+        if (view.region < 0) view = add_view(layout_, value(v), Memory::arena, 0, n, last);
         continue;
       }
       in_place_[n] = true;
-      const int x = node.inputs[0];
       Region& shared = region_of(layout_.values[x]);
-      shared.mixed |= !same_pixels(x, v);
+      shared.mixed |= !same_pixels(shape(x), shape(v));
       shared.last = std::max(shared.last, last);
       if (view.region >= 0) {  // an output of the graph: all that ran in place before it moves to the caller's memory
         shared.memory = Memory::output;
@@ -175,88 +174,34 @@ class Planner {
     layout_.skip_forward[n] = true;
   }
 
-  // The step that consumes v's gradient.
-  int consumed_at(int v) const { return backward_time(step_of_[value(v).producer]); }
-
-  void place_gradients() {
-    step_of_.assign(nodes_, -1);
-    for (size_t s = 0; s < backward_.size(); ++s) step_of_[backward_[s].node] = static_cast<int>(s);
-    layout_.parts.resize(backward_.size());
-    layout_.skip_backward.resize(backward_.size());
-    if (graph_.training()) layout_.gradients[graph_.outputs()[0]] = add_view(graph_.outputs()[0], Memory::one, 0, 0, 0);
-    for (size_t s = 0; s < backward_.size(); ++s) {
-      const BackwardStep& step = backward_[s];
-      layout_.skip_backward[s] = can_slice_gradient(step);
-      for (const GradientPart& part : step.parts) {
-        const bool is_parameter = value(part.value).kind == ValueKind::parameter;
-        const int time = backward_time(static_cast<int>(s));
-        const int last = part.first && !is_parameter ? consumed_at(part.value) : time;
-        View view;
-        if (layout_.skip_backward[s])
-          view = gradient_slice(step.node, part.slot);
-        else if (part.first && is_parameter)
-          view = add_view(part.value, Memory::gradient, parameter_index(part.value), 0, 0);
-        else if (backward_in_place(step))
-          view = gradient_in_place(step.node, part.value);
-        else
-          view = add_view(part.value, Memory::arena, 0, time, last);
-        region_of(view).last = std::max(region_of(view).last, last);
-        if (part.first) layout_.gradients[part.value] = view;
-        layout_.parts[s].push_back(view);
-      }
-    }
-  }
-
-  int parameter_index(int v) const {
-    int index = 0;
-    for (int u = 0; u < v; ++u) index += value(u).kind == ValueKind::parameter;
-    return index;
-  }
-
-  // The gradients of a concat's inputs are slices of its output's gradient, which nobody else needs any more.
-  bool can_slice_gradient(const BackwardStep& step) const {
-    return graph_.nodes()[step.node].kind == "concat" &&
-           std::all_of(step.parts.begin(), step.parts.end(),
-                       [&](const GradientPart& p) { return value(p.value).kind == ValueKind::activation; });
-  }
-
-  View gradient_slice(int n, int slot) const {
-    const Node& node = graph_.nodes()[n];
-    View view = layout_.gradients[node.outputs[0]];
-    for (int i = 0; i < slot; ++i) view.offset += channels_of(shape(node.inputs[i]));
-    return view;
-  }
-
-  // The only wanted gradient, that of input 0, may take the memory of the output's gradient, which is spent here.
-  bool backward_in_place(const BackwardStep& step) {
-    const Node& node = graph_.nodes()[step.node];
-    if (!ops_[step.node]->can_run_in_place() || node.outputs.size() != 1) return false;
-    if (step.parts.size() != 1 || step.parts[0].slot != 0) return false;
-    const int x = node.inputs[0], y = node.outputs[0];
-    const View& view = layout_.gradients[y];
-    return region_of(view).memory == Memory::arena && shape(x).size() == shape(y).size() &&
-           (same_pixels(x, y) || view.pitch == channels_of(shape(y)));
-  }
-
-  View gradient_in_place(int n, int x) const {
-    const int y = graph_.nodes()[n].outputs[0];
-    View view = layout_.gradients[y];
-    if (!same_pixels(x, y)) view.pitch = channels_of(shape(x));
-    return view;
-  }
-
   void place_scratch() {
-    const int end = backward_time(static_cast<int>(backward_.size()));
+    const int steps = static_cast<int>(backward_.size()), end = backward_time(graph_, steps);
+    std::vector<int> backward_of(nodes_, -1);
+    for (int s = 0; s < steps; ++s) backward_of[backward_[s].node] = backward_time(graph_, s);
     layout_.saved.assign(nodes_, -1);
-    size_t workspace = 0;
+    layout_.packed.assign(nodes_, -1);
+    layout_.forward_scratch.assign(nodes_, -1);
+    layout_.backward_scratch.assign(steps, -1);
+    size_t shared = 0;
+    const auto place = [&](size_t bytes, int time, int& region) {
+      if (bytes > kSharedScratch)
+        region = add_region(bytes, time, time, true);
+      else
+        shared = std::max(shared, bytes);
+    };
     for (int n = 0; n < nodes_; ++n) {
       const OpNeeds needs = ops_[n]->needs();
-      const int step = step_of_[n];
-      workspace = std::max({workspace, needs.forward, step < 0 ? 0 : needs.backward});
-      if (needs.saved)
-        layout_.saved[n] = add_region({Memory::arena, 0, needs.saved, n, step < 0 ? n : backward_time(step)});
+      if (needs.saved) layout_.saved[n] = add_region(needs.saved, n, std::max(n, backward_of[n]), false);
+      if (needs.packed && graph_.training()) layout_.packed[n] = add_region(needs.packed, n, n, true);
+      place(needs.forward, n, layout_.forward_scratch[n]);
     }
-    if (workspace) layout_.workspace = add_region({Memory::arena, 0, workspace, 0, end});
+    for (int s = 0; s < steps; ++s)
+      place(ops_[backward_[s].node]->needs().backward, backward_time(graph_, s), layout_.backward_scratch[s]);
+    if (shared == 0) return;
+    const int region = add_region(shared, 0, end, true);
+    for (auto* scratch : {&layout_.forward_scratch, &layout_.backward_scratch})
+      for (int& r : *scratch)
+        if (r < 0) r = region;
   }
 
   const Graph& graph_;
@@ -265,7 +210,6 @@ class Planner {
   int nodes_;
   std::vector<int> last_read_;  // by value
   std::vector<bool> in_place_;  // by node
-  std::vector<int> step_of_;    // by node: its backward step, or -1
   Layout layout_;
 };
 
@@ -274,6 +218,20 @@ class Planner {
 Layout plan_layout(const Graph& graph, std::span<const std::unique_ptr<Op>> ops,
                    std::span<const BackwardStep> backward) {
   return Planner(graph, ops, backward).plan();
+}
+
+int backward_time(const Graph& graph, int step) { return static_cast<int>(graph.nodes().size()) + 1 + step; }
+
+bool same_pixels(const Shape& a, const Shape& b) {
+  return channels_of(a) == channels_of(b) && pixels_of(a) == pixels_of(b);
+}
+
+View add_view(Layout& layout, const Value& value, Memory memory, int index, int first, int last) {
+  const Shape& shape = value.spec.shape;
+  const int64_t channels = channels_of(shape);
+  const size_t bytes = static_cast<size_t>(shape.size() * size_of(value.spec.dtype));
+  layout.regions.push_back({memory, index, bytes, first, last, channels, pixels_of(shape)});
+  return {static_cast<int>(layout.regions.size()) - 1, 0, channels};
 }
 
 }  // namespace convcore

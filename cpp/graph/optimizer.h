@@ -40,6 +40,7 @@ class Optimizer {
   // their way into the update. Allocates nothing.
   void update(std::span<float* const> parameters, const float* gradients, std::span<const size_t> offsets, float lr);
 
+  const std::string& kind() const { return kind_; }
   // State for checkpoints: slot(s)[i] is parameter i's s-th state array (sgd: momentum; adam: m, v).
   std::vector<std::string> slot_names() const { return slot_names_; }
   float* slot(int s, int parameter);

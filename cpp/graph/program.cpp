@@ -2,7 +2,6 @@
 #include "graph/program.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cstring>
 #include <utility>
 
@@ -60,11 +59,12 @@ void check(const char* role, const Value& value, const Tensor& t, bool packed) {
 struct Program::State {
   explicit State(Fused what);
 
+  size_t most_alive() const;
   void allocate();
   void check_tensors(std::span<const Tensor> given_inputs, std::span<const Tensor> given_outputs) const;
   void start(std::span<const Tensor> given_inputs, std::span<const Tensor> given_outputs);
-  void run_forward(uint64_t seed, uint64_t step, double* seconds);
-  void run_backward(uint64_t seed, uint64_t step);
+  void run_forward(uint64_t seed, uint64_t step, Timing* timings);
+  void run_backward(uint64_t seed, uint64_t step, Timing* timings);
   void pack_if_needed(const ForwardStep& step) const;
 
   const Fused fused;
@@ -83,7 +83,7 @@ struct Program::State {
 
   std::vector<Block> blocks;       // of the arena
   std::vector<int> block_regions;  // which region each block holds
-  size_t arena_bytes = 0, packed_bytes = 0;
+  size_t arena_bytes = 0, packed_bytes = 0, activation_bytes = 0;
   AlignedBuffer arena, packed;
 
   bool allocated = false, bound = false, stale = true;
@@ -116,13 +116,25 @@ Program::State::State(Fused what)
     block_regions.push_back(static_cast<int>(r));
   }
   arena_bytes = place(blocks);
-  for (const auto& op : ops) packed_bytes += align_up(op->needs().packed);
+  activation_bytes = most_alive();
+  if (!graph.training())
+    for (const auto& op : ops) packed_bytes += align_up(op->needs().packed);
 
   std::vector<bool> dense(graph.values().size());
   for (size_t n = 0; n < ops.size(); ++n)
     for (size_t i = 0; i < graph.nodes()[n].inputs.size(); ++i)
       if (graph.nodes()[n].inputs[i] >= 0 && ops[n]->is_dense(static_cast<int>(i))) dense[graph.nodes()[n].inputs[i]] = true;
   for (int v : inputs) packed_inputs.push_back(dense[v]);
+}
+
+// The bytes of the arena without scratch, at the step at which they are most.
+size_t Program::State::most_alive() const {
+  std::vector<size_t> alive(static_cast<size_t>(backward_time(graph, static_cast<int>(backward_plan.size()))) + 1);
+  for (size_t b = 0; b < blocks.size(); ++b) {
+    if (layout.regions[block_regions[b]].scratch) continue;
+    for (int t = blocks[b].first; t <= blocks[b].last; ++t) alive[t] += blocks[b].bytes;
+  }
+  return *std::max_element(alive.begin(), alive.end());
 }
 
 // Gives every region of the arena, and every call, its memory.
@@ -136,20 +148,19 @@ void Program::State::allocate() {
     memory[block_regions[b]] = arena.data() + blocks[b].offset;
     steps.set_region(block_regions[b], memory[block_regions[b]]);
   }
-  std::byte* const workspace = layout.workspace < 0 ? nullptr : memory[layout.workspace];
+  const auto at = [&](int region) { return region < 0 ? nullptr : memory[region]; };
   std::byte* next = packed.data();
   for (size_t n = 0; n < ops.size(); ++n) {
     OpCall& call = steps.forward[n].call;
-    call.workspace = workspace;
-    call.saved = layout.saved[n] < 0 ? nullptr : memory[layout.saved[n]];
-    call.packed = steps.forward[n].packs ? next : nullptr;
-    next += align_up(ops[n]->needs().packed);
+    call.workspace = at(layout.forward_scratch[n]);
+    call.saved = at(layout.saved[n]);
+    call.packed = graph.training() ? at(layout.packed[n]) : next;
+    if (!graph.training()) next += align_up(ops[n]->needs().packed);
   }
-  for (BackwardCall& step : steps.backward) {
-    const OpCall& forward = steps.forward[step.node].call;
-    step.call.workspace = forward.workspace;
-    step.call.saved = forward.saved;
-    step.call.packed = forward.packed;
+  for (size_t s = 0; s < steps.backward.size(); ++s) {
+    OpCall& call = steps.backward[s].call;
+    call.workspace = at(layout.backward_scratch[s]);
+    call.saved = at(layout.saved[steps.backward[s].node]);
   }
 }
 
@@ -180,33 +191,35 @@ void Program::State::pack_if_needed(const ForwardStep& step) const {
   if (step.packs && (stale || step.always_packs)) step.op->pack(step.call);
 }
 
-// Random numbers are named by the run and the node. seconds: null, or one per node.
-void Program::State::run_forward(uint64_t seed, uint64_t step, double* seconds) {
-  using Clock = std::chrono::steady_clock;
+// Random numbers are named by the run and the node. timings: null, or one per node.
+void Program::State::run_forward(uint64_t seed, uint64_t step, Timing* timings) {
   for (size_t n = 0; n < steps.forward.size(); ++n) {
     ForwardStep& forward = steps.forward[n];
-    const Clock::time_point begin = seconds ? Clock::now() : Clock::time_point{};
-    if (!forward.skip) {
+    if (forward.skip) continue;
+    timed(timings ? timings + n : nullptr, [&] {
       forward.call.seed = seed;
       forward.call.stream = step << 20 | n;
       pack_if_needed(forward);
       if (!forward.given_labels) forward.op->check_inputs(forward.call);
       forward.op->forward(forward.call);
-    }
-    if (seconds) seconds[n] = std::chrono::duration<double>(Clock::now() - begin).count();
+    });
   }
   for (const Move& copy : steps.copies) copy_pixels(steps.tensors[copy.x], steps.tensors[copy.y]);
   stale = graph.training();
 }
 
-void Program::State::run_backward(uint64_t seed, uint64_t step) {
-  for (BackwardCall& backward : steps.backward) {
-    if (!backward.skip) {
-      backward.call.seed = seed;
-      backward.call.stream = step << 20 | static_cast<uint64_t>(backward.node);
-      backward.op->backward(backward.call);
-    }
-    for (const Move& addition : backward.additions) add_pixels(steps.tensors[addition.x], steps.tensors[addition.y]);
+// timings: null, or one per backward step.
+void Program::State::run_backward(uint64_t seed, uint64_t step, Timing* timings) {
+  for (size_t s = 0; s < steps.backward.size(); ++s) {
+    BackwardCall& backward = steps.backward[s];
+    timed(timings ? timings + s : nullptr, [&] {
+      if (!backward.skip) {
+        backward.call.seed = seed;
+        backward.call.stream = step << 20 | static_cast<uint64_t>(backward.node);
+        backward.op->backward(backward.call);
+      }
+      for (const Move& addition : backward.additions) add_pixels(steps.tensors[addition.x], steps.tensors[addition.y]);
+    });
   }
 }
 
@@ -274,19 +287,27 @@ void Program::forward_backward(std::span<const Tensor> inputs, std::span<const T
   const FlushDenormals flush;
   state_->start(inputs, outputs);
   state_->run_forward(seed, step, nullptr);
-  state_->run_backward(seed, step);
+  state_->run_backward(seed, step, nullptr);
 }
 
 std::vector<StepInfo> Program::profile(std::span<const Tensor> inputs, std::span<const Tensor> outputs) {
   std::vector<StepInfo> infos = steps();
-  std::vector<double> seconds(state_->fused.graph.nodes().size());
+  State& s = *state_;
+  std::vector<Timing> forward(s.ops.size()), backward(s.backward_plan.size());
   {
     const FlushDenormals flush;
-    state_->start(inputs, outputs);
-    state_->run_forward(0, 0, seconds.data());
+    s.start(inputs, outputs);
+    s.run_forward(0, 0, forward.data());
+    if (graph_.training()) s.run_backward(0, 0, backward.data());
   }
-  for (size_t i = 0; i < infos.size(); ++i)
-    if (state_->fused.node[i] >= 0) infos[i].seconds = seconds[state_->fused.node[i]];
+  const size_t nodes = graph_.nodes().size();
+  for (size_t i = 0; i < infos.size(); ++i) {
+    const int at = i < nodes ? s.fused.node[i] : static_cast<int>(i - nodes);
+    if (at < 0) continue;
+    const Timing& timing = i < nodes ? forward[at] : backward[at];
+    infos[i].seconds = timing.seconds;
+    infos[i].threads = timing.threads;
+  }
   return infos;
 }
 
@@ -303,27 +324,14 @@ MemoryReport Program::memory() const {
   report.gradients = graph_.training() ? s.gradient_size * sizeof(float) : 0;
   report.packed = s.packed_bytes;
   report.arena = s.arena_bytes;
-  report.workspace = s.layout.workspace < 0 ? 0 : align_up(s.layout.regions[s.layout.workspace].bytes);
-  report.activations = report.arena - report.workspace;
+  report.activations = s.activation_bytes;
+  report.workspace = s.arena_bytes - s.activation_bytes;
   return report;
 }
 
 std::vector<StepInfo> Program::steps() const {
-  std::vector<StepInfo> infos;
-  std::vector<bool> counted(graph_.values().size());
-  for (size_t n = 0; n < graph_.nodes().size(); ++n) {
-    const Node& node = graph_.nodes()[n];
-    const Op* op = state_->fused.node[n] < 0 ? nullptr : state_->ops[state_->fused.node[n]].get();
-    StepInfo info{node.name, node.kind, op ? op->algorithm() : "fused", graph_.values()[node.outputs[0]].spec.shape};
-    info.flops = op ? op->flops() : 0;
-    for (int v : node.inputs) {
-      if (v < 0 || graph_.values()[v].kind != ValueKind::parameter || counted[v]) continue;
-      counted[v] = true;
-      info.parameters += graph_.values()[v].spec.shape.size();
-    }
-    infos.push_back(std::move(info));
-  }
-  return infos;
+  const State& s = *state_;
+  return describe_steps(graph_, s.fused, s.ops, s.backward_plan, s.layout);
 }
 
 }  // namespace convcore

@@ -11,26 +11,17 @@
 
 #include "base/memory.h"
 #include "graph/graph.h"
-#include "graph/graph.h"
 #include "graph/optimizer.h"
+#include "graph/step_info.h"
 
 namespace convcore {
 
-// Bytes. `arena` is what the plan needs at once: `activations` (live activations, their gradients and saved state) and
-// `workspace`. Outputs of the graph stand in the caller's memory and are not counted.
+// Bytes. `arena` is what the plan needs at once: `activations`, the most that live activations, their gradients and
+// saved state need at one step, and the rest, `workspace`. Outputs of the graph stand in the caller's memory and are
+// not counted. In training, weights are packed at each step into the workspace: `packed` is for inference.
 struct MemoryReport {
   size_t parameters = 0, buffers = 0, gradients = 0, packed = 0, activations = 0, workspace = 0, arena = 0;
   size_t total() const { return parameters + buffers + gradients + packed + arena; }
-};
-
-// A node of the given graph. One that an earlier node took in (graph/fuse.h) has the algorithm "fused", no flops and no
-// time: its work is done, and timed, there.
-struct StepInfo {
-  std::string name, kind, algorithm;
-  Shape output;
-  int64_t parameters = 0;  // elements; those of a shared parameter count where it is used first
-  int64_t flops = 0;       // forward
-  double seconds = 0;      // filled by profile()
 };
 
 // Not for several threads at once: each call waits for the one before it to end (the Python class sees to that).
@@ -59,7 +50,7 @@ class Program {
   void forward_backward(std::span<const Tensor> inputs, std::span<const Tensor> outputs, uint64_t seed, uint64_t step);
   // An op reads this input (in of_kind(input) order) as dense memory: there may be no gaps between its pixels.
   bool input_must_be_packed(int input) const;
-  // As run(), timing each node.
+  // As run(), or for training forward_backward(), timing each step.
   std::vector<StepInfo> profile(std::span<const Tensor> inputs, std::span<const Tensor> outputs);
 
   const Graph& graph() const { return graph_; }

@@ -96,7 +96,7 @@ Steps::Steps(const Graph& graph, std::span<const std::unique_ptr<Op>> ops, std::
       add(node.inputs[i] < 0 ? TensorSpec{} : graph.values()[node.inputs[i]].spec, wanted[i]);
     backward.push_back({step.node, ops[step.node].get(), {}, layout.skip_backward[s], {}});
     for (const GradientPart& part : step.parts)
-      if (!part.first)
+      if (!part.first && !(layout.adds[s] >> part.slot & 1))
         backward[s].additions.push_back(
             {static_cast<int>(p.grad_inputs.begin) + part.slot, add_value(graph, layout.gradients, part.value)});
   }
@@ -107,9 +107,11 @@ Steps::Steps(const Graph& graph, std::span<const std::unique_ptr<Op>> ops, std::
     forward[n].call.inputs = span_of(tensors, places[n].inputs);
     forward[n].call.outputs = span_of(tensors, places[n].outputs);
   }
-  for (BackwardCall& step : backward) {
+  for (size_t s = 0; s < backward.size(); ++s) {
+    BackwardCall& step = backward[s];
     const Places& p = places[step.node];
     step.call = forward[step.node].call;
+    step.call.adds = layout.adds[s];
     step.call.grad_outputs = span_of(tensors, p.grad_outputs);
     step.call.grad_inputs = span_of(tensors, p.grad_inputs);
   }

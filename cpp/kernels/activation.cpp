@@ -3,26 +3,13 @@
 #include "kernels/elementwise.h"
 #include "simd/loop.h"
 #include "simd/math.h"
+#include "simd/relu.h"
 
 namespace convcore::CONVCORE_ISA {
 namespace {
 
-// forward: y of x. backward: dx of dy and `from`, which is y or x as the comment says. min and max give their second
-// operand where one is NaN, comparisons with NaN are false: the order of operands treats NaN as PyTorch does.
-
-// y = max(0, x);  dx = dy where y > 0
-struct Relu {
-  CC_INLINE Vec forward(Vec x, Vec) { return max(zero(), x); }
-  CC_INLINE Vec backward(Vec dy, Vec y, Vec) { return if_ge(zero(), y, zero(), dy); }
-};
-
-// y = min(6, max(0, x));  dx = dy where 0 < y < 6
-struct Relu6 {
-  CC_INLINE Vec forward(Vec x, Vec) { return min(set1(6.0f), max(zero(), x)); }
-  CC_INLINE Vec backward(Vec dy, Vec y, Vec) {
-    return if_gt(y, zero(), if_gt(set1(6.0f), y, dy, zero()), zero());
-  }
-};
+// forward: y of x. backward: dx of dy and `from`, which is y or x as the comment says. Relu and Relu6: simd/relu.h. How
+// NaN is treated is said there, too.
 
 // y = x where x > 0, else slope x;  dx likewise, from x, or from y if slope >= 0
 struct LeakyRelu {
@@ -114,16 +101,40 @@ void backward(int64_t rows, int64_t columns, ConstRows dy, ConstRows from, Rows 
 }
 
 template <class F>
+void backward_sum(int64_t rows, int64_t columns, ConstRows from, Rows dy, float* sum) {
+  for_row(columns, [=](int64_t j, auto part) CC_LAMBDA {
+    const auto row = [=](int64_t r) CC_LAMBDA {
+      float* at = dy.data + r * dy.pitch + j;
+      const Vec d = F::backward(load(at, part), load(from.data + r * from.pitch + j, part), zero());
+      store(at, d, part);
+      return d;
+    };
+    Vec acc[4] = {load(sum + j, part), zero(), zero(), zero()};  // hides the latency of the addition
+    int64_t r = 0;
+    for (; r + 4 <= rows; r += 4) {
+      _Pragma("GCC unroll 4") for (int i = 0; i < 4; ++i) acc[i] = add(acc[i], row(r + i));
+    }
+    for (; r < rows; ++r) acc[0] = add(acc[0], row(r));
+    store(sum + j, add(add(acc[0], acc[1]), add(acc[2], acc[3])), part);
+  });
+}
+
+template <class F>
 ActivationKernels kernels_of() {
-  return {forward<F>, backward<F>};
+  return {forward<F>, backward<F>, nullptr};
+}
+
+template <class F>
+ActivationKernels kernels_with_sum() {
+  return {forward<F>, backward<F>, backward_sum<F>};
 }
 
 }  // namespace
 
 void fill(ActivationKernels* activation) {
   const auto set = [=](Activation a, ActivationKernels k) { activation[static_cast<int>(a)] = k; };
-  set(Activation::relu, kernels_of<Relu>());
-  set(Activation::relu6, kernels_of<Relu6>());
+  set(Activation::relu, kernels_with_sum<Relu>());
+  set(Activation::relu6, kernels_with_sum<Relu6>());
   set(Activation::leaky_relu, kernels_of<LeakyRelu>());
   set(Activation::sigmoid, kernels_of<Sigmoid>());
   set(Activation::tanh, kernels_of<Tanh>());

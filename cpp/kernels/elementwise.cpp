@@ -104,29 +104,31 @@ void transpose(int64_t rows, int64_t columns, ConstRows x, Rows y) {
   }
 }
 
+CC_INLINE VecBits words(uint32_t word) { return VecBits{} + word; }
+
 // The multipliers of elements 64 b .. 64 b + 63: philox4x32-10 (see elementwise.h) for 16 counters side by side.
-void dropout_multipliers(int64_t b, const DropoutNumbers& numbers, float* multipliers) {
+CC_INLINE void dropout_multipliers(int64_t b, const DropoutNumbers& numbers, float* multipliers) {
   constexpr int kWide = 16;
-  uint32_t c[4][kWide];
-  for (int k = 0; k < kWide; ++k) {
+  for (int k = 0; k < kWide; k += kLanes) {
     const uint64_t counter = static_cast<uint64_t>(b) * kWide + static_cast<uint64_t>(k);
-    c[0][k] = static_cast<uint32_t>(counter);
-    c[1][k] = static_cast<uint32_t>(counter >> 32);
-    c[2][k] = static_cast<uint32_t>(numbers.stream);
-    c[3][k] = static_cast<uint32_t>(numbers.stream >> 32);
-  }
-  uint32_t key0 = static_cast<uint32_t>(numbers.seed), key1 = static_cast<uint32_t>(numbers.seed >> 32);
-  for (int round = 0; round < 10; ++round, key0 += 0x9E3779B9u, key1 += 0xBB67AE85u) {
-    for (int k = 0; k < kWide; ++k) {
-      const uint64_t p0 = uint64_t{0xD2511F53u} * c[0][k], p1 = uint64_t{0xCD9E8D57u} * c[2][k];
-      c[0][k] = static_cast<uint32_t>(p1 >> 32) ^ c[1][k] ^ key0;
-      c[1][k] = static_cast<uint32_t>(p1);
-      c[2][k] = static_cast<uint32_t>(p0 >> 32) ^ c[3][k] ^ key1;
-      c[3][k] = static_cast<uint32_t>(p0);
+    VecBits c[4] = {words(static_cast<uint32_t>(counter)), words(static_cast<uint32_t>(counter >> 32)),
+                    words(static_cast<uint32_t>(numbers.stream)), words(static_cast<uint32_t>(numbers.stream >> 32))};
+    for (int l = 0; l < kLanes; ++l) c[0][l] += static_cast<uint32_t>(l);  // the low word does not overflow here
+    uint32_t key0 = static_cast<uint32_t>(numbers.seed), key1 = static_cast<uint32_t>(numbers.seed >> 32);
+    for (int round = 0; round < 10; ++round, key0 += 0x9E3779B9u, key1 += 0xBB67AE85u) {
+      VecBits low0, high0, low1, high1;
+      multiply_wide(c[0], words(0xD2511F53u), &low0, &high0);
+      multiply_wide(c[2], words(0xCD9E8D57u), &low1, &high1);
+      c[0] = high1 ^ c[1] ^ words(key0);
+      c[1] = low1;
+      c[2] = high0 ^ c[3] ^ words(key1);
+      c[3] = low0;
+    }
+    for (int w = 0; w < 4; ++w) {
+      const VecBits kept = (VecBits)(c[w] >= words(numbers.threshold)) & (VecBits)set1(numbers.scale);
+      store(multipliers + w * kWide + k, (Vec)kept);
     }
   }
-  for (int w = 0; w < 4; ++w)
-    for (int k = 0; k < kWide; ++k) multipliers[w * kWide + k] = c[w][k] >= numbers.threshold ? numbers.scale : 0.0f;
 }
 
 void dropout(int64_t rows, int64_t columns, ConstRows x, Rows y, int64_t first, const DropoutNumbers& numbers) {

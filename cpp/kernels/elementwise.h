@@ -29,6 +29,8 @@ struct ActivationKernels {
   // dx = dy f'. `from` is the output y for relu, relu6, sigmoid and tanh (and will do for leaky_relu with
   // slope >= 0), the input x for the others (and will do for relu, relu6 and leaky_relu).
   void (*backward)(int64_t rows, int64_t columns, ConstRows dy, ConstRows from, Rows dx, float slope);
+  // dy = dy f' in place, and sum[j] += the sum of that over the rows. Only relu and relu6 have it.
+  void (*backward_sum)(int64_t rows, int64_t columns, ConstRows from, Rows dy, float* sum);
 };
 
 // Per row, over its columns.

@@ -1,17 +1,43 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Batch norm and local response norm. Pointers, sizes and pitches only; see table.h.
 //
-// A block is `pixels` x `channels`, pitches are floats from one pixel to the next, statistics have one float per
-// channel.
+// A block is `pixels` x `channels`; statistics and coefficients have one float per channel.
 #pragma once
 
 #include <cstdint>
 
+#include "kernels/elementwise.h"
+
 namespace convcore {
+
+// What batch norm makes of x before its activation, but for a residual: (x - mean) * scale + shift.
+struct NormCoefficients {
+  const float *mean, *scale, *shift;
+};
+
+// What it ends in.
+enum class NormActivation { none, relu, relu6 };
+inline constexpr int kNormActivations = 3;
+
+// act: the kernel's NormActivation. Outputs may be the very memory of any input of their shape.
+struct NormActivationKernels {
+  // y = act((x - mean) * scale + shift + residual); residual.data may be null (0)
+  void (*normalize)(int64_t pixels, int64_t channels, ConstRows x, const NormCoefficients& k, ConstRows residual,
+                    Rows y);
+  // g = dy where act lets the gradient through, else 0. act's argument is y, the output, or, if y.data is null, what
+  // normalize computed from x without residual, to the last bit.
+  //   sum = sum of g,   dot = sum of g * (x - mean)
+  // g is stored too, unless g.data is null: from y, if act is not `none`.
+  void (*backward_sums)(int64_t pixels, int64_t channels, ConstRows x, ConstRows dy, ConstRows y,
+                        const NormCoefficients& k, Rows g, float* sum, float* dot);
+  // dx = scale * g + slope * (x - mean) + offset
+  void (*backward_input)(int64_t pixels, int64_t channels, ConstRows x, ConstRows dy, ConstRows y,
+                         const NormCoefficients& k, const float* slope, const float* offset, Rows dx);
+};
 
 struct NormBlock {
   int64_t pixels, channels;
-  int64_t x_pitch, y_pitch;  // y: the output, or its gradient
+  int64_t x_pitch, y_pitch;  // y: local response norm's output, or its gradient
 };
 
 // Coefficients of local response norm: s[c] = k + scale * sum of x[j]^2, c - size / 2 <= j <= c + (size - 1) / 2.
@@ -21,25 +47,21 @@ struct ResponseArgs {
 };
 
 struct NormKernels {
-  // The mean of x, and the sum of (x - mean)^2, over the block.
+  NormActivationKernels with[kNormActivations];
+  // Each channel's mean, and its sum of (x - mean)^2: the same bits whatever channels are with it in the block.
   void (*moments)(const NormBlock& block, const float* x, float* mean, float* square);
-  // The same of all `pixels`, from blocks of chunk_pixels each (the last may be short): block i's mean stands at
-  // parts + 2 * i * channels, its square behind it. total: the mean, then the square.
-  void (*combine_moments)(int64_t chunk_pixels, int64_t pixels, int64_t channels, const float* parts, double* total);
+  // The same of pixels without gaps, in an order that depends on how many channels they have: narrow ones are taken
+  // several at a time.
+  void (*joined_moments)(int64_t pixels, int64_t channels, const float* x, float* mean, float* square);
+  // Those of `count` rows of statistics together, for channels [begin, end). A row is the number of its pixels, each
+  // channel's mean, each channel's square; one without pixels does not count.
+  void (*merge_moments)(int64_t count, int64_t channels, const float* rows, int64_t begin, int64_t end, double* mean,
+                        double* square);
   // total[j] = sum over i < count, in order, of parts[i * size + j]
-  void (*combine)(int64_t count, int64_t size, const float* parts, double* total);
+  void (*add_parts)(int64_t count, int64_t size, const float* parts, double* total);
   // scale = weight / sqrt(var + eps), shift = bias - mean * scale; weight and bias may be null (1 and 0).
   void (*fold)(int64_t channels, const float* mean, const float* var, const float* weight, const float* bias, float eps,
                float* scale, float* shift);
-  // y = (x - mean) * scale + shift; mean may be null (0). y may be x.
-  void (*normalize)(const NormBlock& block, const float* x, const float* mean, const float* scale, const float* shift,
-                    float* y);
-  // sum = sum of dy, dot = sum of dy * (x - mean) over the block.
-  void (*backward_sums)(const NormBlock& block, const float* x, const float* dy, const float* mean, float* sum,
-                        float* dot);
-  // dx = scale * (dy - offset - slope * (x - mean)). dx may be x or dy.
-  void (*backward_input)(const NormBlock& block, const float* x, const float* dy, const float* mean, const float* scale,
-                         const float* offset, const float* slope, float* dx, int64_t dx_pitch);
 
   // y = x * s^-beta; ratio = s^(-beta - 1), packed, if not null.
   void (*response)(const NormBlock& block, const ResponseArgs& args, const float* x, float* y, float* ratio);

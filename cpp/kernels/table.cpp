@@ -10,23 +10,28 @@
 namespace convcore {
 
 // Each family of kernels is one source file, compiled once per ISA into the namespace of that ISA.
-#define CC_DECLARE_ISA(isa)                     \
-  namespace isa {                               \
-  TileKernels tile_kernels();                   \
-  PackKernels pack_kernels();                   \
-  PoolKernels pool_kernels();                   \
-  ElementwiseKernels elementwise_kernels();     \
-  NormKernels norm_kernels();                   \
-  OptimizerKernels optimizer_kernels();         \
-  RowProductKernels row_product_kernels();      \
-  RunKernels run_kernels();                     \
-  PlaneKernels plane_kernels();                 \
+#define CC_DECLARE_ISA(isa)                         \
+  namespace isa {                                   \
+  TileKernels tile_kernels();                       \
+  RunKernels run_kernels();                         \
+  PlaneKernels plane_kernels();                     \
+  PackKernels pack_kernels();                       \
+  WinogradKernels winograd_kernels();               \
+  WinogradWeightKernels winograd_weight_kernels();  \
+  RowProductKernels row_product_kernels();          \
+  DepthwiseKernels depthwise_kernels();             \
+  GroupedKernels grouped_kernels();                 \
+  PoolKernels pool_kernels();                       \
+  ElementwiseKernels elementwise_kernels();         \
+  NormKernels norm_kernels();                       \
+  OptimizerKernels optimizer_kernels();             \
   }
-#define CC_TABLE(isa)                                                                                   \
-  KernelTable {                                                                                         \
-    Isa::isa, isa::tile_kernels(), isa::pack_kernels(), isa::pool_kernels(), isa::elementwise_kernels(), \
-        isa::norm_kernels(), isa::optimizer_kernels(), isa::row_product_kernels(), isa::run_kernels(),  \
-        isa::plane_kernels()                                                                            \
+#define CC_TABLE(isa)                                                                                      \
+  KernelTable {                                                                                            \
+    Isa::isa, isa::tile_kernels(), isa::run_kernels(), isa::plane_kernels(), isa::pack_kernels(),          \
+        isa::winograd_kernels(), isa::winograd_weight_kernels(), isa::row_product_kernels(),               \
+        isa::depthwise_kernels(), isa::grouped_kernels(), isa::pool_kernels(), isa::elementwise_kernels(), \
+        isa::norm_kernels(), isa::optimizer_kernels()                                                      \
   }
 
 CC_DECLARE_ISA(portable)

@@ -5,7 +5,9 @@
 #include <vector>
 
 #include "base/cpu.h"
+#include "kernels/depthwise.h"
 #include "kernels/elementwise.h"
+#include "kernels/grouped.h"
 #include "kernels/norm.h"
 #include "kernels/optimizer.h"
 #include "kernels/pack.h"
@@ -14,20 +16,26 @@
 #include "kernels/row_product.h"
 #include "kernels/run_tile.h"
 #include "kernels/tile.h"
+#include "kernels/winograd.h"
+#include "kernels/winograd_weight.h"
 
 namespace convcore {
 
 struct KernelTable {
   Isa isa;
-  TileKernels tile;                // convolution and matrix product
-  PackKernels pack;                // weights and operands for the tiles
+  TileKernels tile;                       // convolution and matrix product
+  RunKernels run;                         // gather tiles of neighbouring pixels
+  PlaneKernels plane;                     // few output channels: vectors along pixels
+  PackKernels pack;                       // weights and operands for the tiles
+  WinogradKernels winograd;               // transforms of tiles, filters and outputs
+  WinogradWeightKernels winograd_weight;  // and of what backward-weight needs
+  RowProductKernels row_product;          // backward-weight of few channels
+  DepthwiseKernels depthwise;             // one channel per group
+  GroupedKernels grouped;                 // convolution in narrow groups
   PoolKernels pool;
-  ElementwiseKernels elementwise;  // activations, softmax, add, multiply, copies
-  NormKernels norm;                // batch norm, local response norm
+  ElementwiseKernels elementwise;         // activations, softmax, add, multiply, copies
+  NormKernels norm;                       // batch norm, local response norm
   OptimizerKernels optimizer;
-  RowProductKernels row_product;   // backward-weight with few input channels
-  RunKernels run;                  // gather tiles of neighbouring pixels
-  PlaneKernels plane;              // few output channels: vectors along pixels
 };
 
 // The table in use: the best that the processor has, or what CONVCORE_ISA names (an ISA the processor lacks is a

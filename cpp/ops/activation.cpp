@@ -23,8 +23,8 @@ class ActivationOp : public Op {
   explicit ActivationOp(const Settings& settings) : settings_(settings) {}
 
   std::string_view kind() const override { return settings_.kind; }
-  bool can_run_in_place() const override { return true; }
-  bool backward_reads_inputs() const override { return !settings_.from_output; }
+  bool can_run_in_place(int input) const override { return input == 0; }
+  bool backward_reads_input(int) const override { return !settings_.from_output; }
   bool backward_reads_outputs() const override { return settings_.from_output; }
 
   std::vector<TensorSpec> plan(std::span<const TensorSpec> inputs, bool) override {

@@ -131,8 +131,9 @@ class ArithmeticOp : public Op {
 
   std::string_view kind() const override { return multiply_ ? "multiply" : "add"; }
   bool is_dense(int) const override { return false; }
-  bool can_run_in_place() const override { return !repeated_[0]; }
-  bool backward_reads_inputs() const override { return multiply_; }
+  bool can_run_in_place(int input) const override { return !repeated_[input]; }
+  bool passes_gradient(int input) const override { return !multiply_ && !repeated_[input]; }
+  bool backward_reads_input(int) const override { return multiply_; }
   OpNeeds needs() const override {
     OpNeeds needs;
     if (repeated_[0] || repeated_[1])
@@ -165,10 +166,11 @@ class ArithmeticOp : public Op {
     apply(multiply_ ? kernels.multiply : kernels.add, call.inputs[0], call.inputs[1], call.outputs[0]);
   }
 
-  // b's gradient first: a's may be written over dy.
+  // Last the gradient that may be written over dy.
   void backward(const OpCall& call) const override {
     const Tensor &dy = call.grad_outputs[0], none{};
-    for (int i : {1, 0}) {
+    const int last = call.grad_inputs[1].data == dy.data ? 1 : 0;
+    for (int i : {1 - last, last}) {
       const Tensor& grad = call.grad_inputs[i];
       if (!grad) continue;
       const Tensor& other = multiply_ ? call.inputs[1 - i] : none;

@@ -11,7 +11,7 @@ class SumPool : public Op {
   SumPool(std::string_view kind, PoolGeometry geometry) : kind_(kind), geometry_(std::move(geometry)) {}
 
   std::string_view kind() const override { return kind_; }
-  bool backward_reads_inputs() const override { return false; }
+  bool backward_reads_input(int) const override { return false; }
   int64_t flops() const override { return geometry_.flops(); }
 
   std::vector<TensorSpec> plan(std::span<const TensorSpec> inputs, bool training) override {

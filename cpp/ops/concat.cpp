@@ -19,7 +19,7 @@ class ConcatOp : public Op {
  public:
   std::string_view kind() const override { return "concat"; }
   bool is_dense(int) const override { return false; }
-  bool backward_reads_inputs() const override { return false; }
+  bool backward_reads_input(int) const override { return false; }
 
   std::vector<TensorSpec> plan(std::span<const TensorSpec> inputs, bool) override {
     require(!inputs.empty(), kind(), "takes at least one input");

@@ -11,7 +11,8 @@ class Conv2d final : public ConvolutionOp {
   explicit Conv2d(const Attributes& a)
       : ConvolutionOp("conv2d", Pass::forward, a, a.text("conv2d", "algorithm", "auto")),
         settings_(ConvSettings::parse("conv2d", a)) {
-    a.check_known("conv2d", {"stride", "padding", "dilation", "groups", "algorithm", "activation", "batch_norm_eps"});
+    a.check_known("conv2d", {"stride", "padding", "dilation", "groups", "algorithm", "activation", "batch_norm_eps",
+                             "statistics"});
   }
 
  private:

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/tensor.h"
+#include "kernels/elementwise.h"
 #include "ops/conv_geometry.h"
 
 namespace convcore {
@@ -75,8 +76,14 @@ const std::vector<ConvAlgorithm>& conv_algorithms();  // best first
 const ConvAlgorithm& choose_algorithm(std::string_view op, const Conv2dGeometry& g, Pass pass,
                                       const std::string& wanted);
 
+// Of the whole process: false makes "auto" mean "exact" for whatever is planned from now on.
+void set_winograd(bool enabled);
+bool get_winograd();
+
 // db[o] = sum over n, oh, ow of dy[n][o][oh][ow], in a fixed order. workspace: bias_gradient_bytes(dy's channels).
 size_t bias_gradient_bytes(int64_t channels);
 void bias_gradient(const Tensor& dy, float* db, std::byte* workspace);
+// The same where y = f(...), f relu or relu6: first, and in the same pass, dy = dy f'. db may be null.
+void activation_gradient(Activation f, const Tensor& y, const Tensor& dy, float* db, std::byte* workspace);
 
 }  // namespace convcore

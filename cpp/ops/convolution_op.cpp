@@ -3,17 +3,17 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <utility>
 
 #include "base/memory.h"
 #include "base/parallel.h"
 #include "kernels/table.h"
+#include "ops/blocks.h"
 #include "ops/checks.h"
 
 namespace convcore {
 namespace {
-
-enum Input : size_t { kX, kWeight, kBias, kNormWeight, kNormBias, kNormMean, kNormVariance, kInputs };
 
 std::string known_algorithms() {
   std::string names = "auto, exact";
@@ -32,8 +32,8 @@ ConvolutionOp::ConvolutionOp(std::string_view kind, Pass forward_pass, const Att
   const std::string activation = attributes.text(kind_, "activation", "none");
   require(activation == "none" || activation == "relu" || activation == "relu6", kind_,
           "activation must be none, relu or relu6, got '", activation, "'");
-  if (activation != "none") clamp_.lower = 0;
-  if (activation == "relu6") clamp_.upper = 6;
+  if (activation != "none") activation_ = activation == "relu" ? Activation::relu : Activation::relu6;
+  wants_statistics_ = attributes.flag(kind_, "statistics", false);
   if (!attributes.has("batch_norm_eps")) return;
   batch_norm_eps_ = attributes.number(kind_, "batch_norm_eps", 0);
   require(std::isfinite(batch_norm_eps_) && batch_norm_eps_ > 0, kind_,
@@ -41,35 +41,47 @@ ConvolutionOp::ConvolutionOp(std::string_view kind, Pass forward_pass, const Att
 }
 
 std::vector<TensorSpec> ConvolutionOp::plan(std::span<const TensorSpec> inputs, bool training) {
-  require(!training || !(folds() || clamp_.clamps()), kind_, "activation and batch_norm_eps are for inference only");
-  require(folds() ? inputs.size() == kInputs : inputs.size() == 2 || inputs.size() == 3, kind_,
-          folds() ? "takes x, weight, bias and the four of a batch norm" : "takes x, weight and an optional bias",
-          ", got ", inputs.size(), " inputs");
-  for (const TensorSpec& input : inputs)
-    require<TypeError>(input.dtype == DType::f32, kind_, "inputs must be float32, got ", name_of(input.dtype));
+  check_kinds(inputs, training);
   has_bias_ = is_present(inputs, kBias);
   Shape output;
   g_ = geometry(inputs[kX].shape, inputs[kWeight].shape, has_bias_ ? inputs[kBias].shape : Shape{}, &output);
   output_channels_ = output[1];
-  if (folds()) check_batch_norm(inputs);
+  check_fused(inputs, output);
   const Pass other = forward_pass_ == Pass::forward ? Pass::backward_input : Pass::forward;
   const ConvAlgorithm& chosen = choose_algorithm(kind_, g_, forward_pass_, wanted_);
   algorithm_ = chosen.name;
   forward_ = chosen.map(g_, forward_pass_);
   if (training) {
-    backward_input_ = choose_algorithm(kind_, g_, other, wanted_).map(g_, other);
-    backward_weight_ = choose_algorithm(kind_, g_, Pass::backward_weight, wanted_).reduce(g_);
+    const ConvAlgorithm& input = choose_algorithm(kind_, g_, other, wanted_);
+    const ConvAlgorithm& weight = choose_algorithm(kind_, g_, Pass::backward_weight, wanted_);
+    input_algorithm_ = input.name, weight_algorithm_ = weight.name;
+    backward_input_ = input.map(g_, other);
+    backward_weight_ = weight.reduce(g_);
   }
-  return {{output}};
+  if (statistic_parts() == 0) return {{output}};
+  return {{output}, {{statistic_parts(), 1 + 2 * output_channels_}}};
 }
 
-void ConvolutionOp::check_batch_norm(std::span<const TensorSpec> inputs) const {
+void ConvolutionOp::check_kinds(std::span<const TensorSpec> inputs, bool training) const {
+  require(!training || !folds(), kind_, "batch_norm_eps is for inference only");
+  const size_t count = inputs.size();
+  require(count == kInputs || (folds() ? count == kResidual : count == kBias || count == kNormWeight), kind_,
+          folds() ? "takes x, weight, bias and the four of a batch norm" : "takes x, weight and an optional bias",
+          ", got ", count, " inputs");
+  for (const TensorSpec& input : inputs)
+    require<TypeError>(input.dtype == DType::f32, kind_, "inputs must be float32, got ", name_of(input.dtype));
+}
+
+void ConvolutionOp::check_fused(std::span<const TensorSpec> inputs, const Shape& output) const {
   static constexpr const char* names[] = {"weight", "bias", "running_mean", "running_var"};
-  for (size_t i = kNormWeight; i < kInputs; ++i) {
-    if (i < kNormMean && !is_present(inputs, i)) continue;
+  for (size_t i = kNormWeight; i < std::min<size_t>(inputs.size(), kResidual); ++i) {
+    if ((i < kNormMean || !folds()) && !is_present(inputs, i)) continue;
+    require(folds(), kind_, "the inputs of a batch norm need batch_norm_eps");
     require<ShapeError>(inputs[i].shape == Shape{output_channels_}, kind_, "the batch norm's ", names[i - kNormWeight],
                         " needs one value for each of ", output_channels_, " channels, got ", inputs[i].shape);
   }
+  require<ShapeError>(!is_present(inputs, kResidual) || inputs[kResidual].shape == output, kind_,
+                      "the residual must have the output's shape ", output, ", got ", inputs.back().shape);
 }
 
 OpNeeds ConvolutionOp::needs() const {
@@ -86,6 +98,10 @@ OpNeeds ConvolutionOp::needs() const {
     needs.backward = std::max({align_up(backward_input_->packed_bytes()) + backward_input_->workspace_bytes(),
                                backward_weight_->workspace_bytes(), bias_gradient_bytes(output_channels_)});
   return needs;
+}
+
+std::string ConvolutionOp::backward_algorithm(bool wants_input) const {
+  return (wants_input ? "input: " + input_algorithm_ + ", weight: " : "weight: ") + weight_algorithm_;
 }
 
 float* ConvolutionOp::folded_bias(const OpCall& call) const {
@@ -121,28 +137,55 @@ void ConvolutionOp::pack(const OpCall& call) const {
   forward_->pack(scaled, call.packed);
 }
 
-// y = clamp(x * w + bias)
+// rows, parts of 1 + 2 * channels, end with what a map left, parts of 2 * channels. Each is moved to the end of its
+// row, which lies where it stood or before.
+void ConvolutionOp::widen_statistics(float* rows) const {
+  const int64_t parts = statistic_parts(), width = 2 * output_channels_;
+  const float* moments = rows + parts;
+  for (int64_t i = 0; i < parts; ++i, rows += 1 + width, moments += width) {
+    std::memmove(rows + 1, moments, static_cast<size_t>(width) * sizeof(float));
+    *rows = static_cast<float>(forward_->statistic_pixels(i));
+  }
+}
+
+// y = activation(x * w + bias + residual)
 void ConvolutionOp::forward(const OpCall& call) const {
-  Epilogue epilogue = clamp_;
+  const Tensor residual = tensor_at(call.inputs, kResidual);
+  Epilogue epilogue;
   epilogue.bias = folds() ? folded_bias(call) : bias(call);
+  epilogue.residual = residual.f32();
+  epilogue.residual_pitch = residual.pitch;
+  if (activation_) epilogue.lower = 0;
+  if (activation_ == Activation::relu6) epilogue.upper = 6;
+  float* statistics = statistic_parts() > 0 ? call.outputs[1].f32() : nullptr;
+  if (statistics) epilogue.statistics = statistics + statistic_parts();
   forward_->run(call.inputs[kX], call.packed, epilogue, call.outputs[0], call.workspace);
+  if (statistics) widen_statistics(statistics);
 }
 
 void ConvolutionOp::backward(const OpCall& call) const {
-  const Tensor &x = call.inputs[kX], &dy = call.grad_outputs[0];
+  const Tensor &x = call.inputs[kX], &dy = call.grad_outputs[0], &dx = call.grad_inputs[kX];
+  // db: dy summed over pixels, of dy = dy * activation'
+  float* db = has_bias_ ? call.grad_inputs[kBias].f32() : nullptr;
+  if (activation_)
+    activation_gradient(*activation_, call.outputs[0], dy, db, call.workspace);
+  else if (db)
+    bias_gradient(dy, db, call.workspace);
   // dx: dy through the transposed weights
-  if (call.grad_inputs[kX]) {
+  if (dx) {
     std::byte* workspace = call.workspace + align_up(backward_input_->packed_bytes());
+    Epilogue epilogue;
+    if (call.adds >> kX & 1) epilogue.residual = dx.f32(), epilogue.residual_pitch = dx.pitch;
     backward_input_->pack(call.inputs[kWeight].f32(), call.workspace);
-    backward_input_->run(dy, call.workspace, {}, call.grad_inputs[kX], workspace);
+    backward_input_->run(dy, call.workspace, epilogue, dx, workspace);
   }
   // dw: x against dy, summed over pixels
   if (call.grad_inputs[kWeight]) {
     const bool turned = forward_pass_ != Pass::forward;
     backward_weight_->run(turned ? dy : x, turned ? x : dy, call.grad_inputs[kWeight].f32(), call.workspace);
   }
-  // db: dy summed over pixels
-  if (has_bias_ && call.grad_inputs[kBias]) bias_gradient(dy, call.grad_inputs[kBias].f32(), call.workspace);
+  // the residual's: dy
+  if (const Tensor dresidual = tensor_at(call.grad_inputs, kResidual)) copy(dy, dresidual);
 }
 
 }  // namespace convcore

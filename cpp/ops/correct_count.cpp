@@ -22,7 +22,7 @@ bool is_argmax(const float* row, int64_t classes, int64_t label) {
 class CorrectCountOp : public Op {
  public:
   std::string_view kind() const override { return "correct_count"; }
-  bool backward_reads_inputs() const override { return false; }
+  bool backward_reads_input(int) const override { return false; }
   OpNeeds needs() const override {
     OpNeeds needs;
     needs.forward = chunks_.bytes();
@@ -46,7 +46,7 @@ class CorrectCountOp : public Op {
     *call.outputs[0].f32() = static_cast<float>(hits);
   }
 
-  bool has_gradient() const override { return false; }
+  bool has_gradient(int) const override { return false; }
   void backward(const OpCall&) const override { throw ValueError(message(kind(), "has no gradient")); }
 
  private:

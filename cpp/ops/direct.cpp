@@ -61,6 +61,7 @@ DirectConvolution::DirectConvolution(DirectShape shape) : s_(std::move(shape)), 
     block_pixels = std::max(block_pixels, part.block_images * part.block_rows * part.block_cols);
     parts_.push_back(part);
   }
+  past_caches_ = packed_bytes() >= static_cast<size_t>(cpu_info().l3 / 16);
   block_bytes_ = align_up(block_floats * 4);
   offsets_bytes_ = align_up(most_taps * sizeof(int64_t));
   pixels_bytes_ = align_up(block_pixels * sizeof(float*));
@@ -181,15 +182,17 @@ void DirectConvolution::pack(const float* weight, std::byte* packed) const {
         float* panel = reinterpret_cast<float*>(packed) + p * panel_floats_ + c * nr;
         const int64_t channels = std::min(block, s_.in_c - c);
         if (s_.w_in < s_.w_out) {  // an output channel's weights lie together
-          kernels.transpose({source, s_.w_out, columns, channels, s_.taps, panel, tap_place_.data(), nr, nr});
+          kernels.transpose({source, s_.w_out, columns, channels, s_.taps, panel, tap_place_.data(), nr, nr,
+                             past_caches_});
         } else if (s_.taps == 1) {
           if (tap_place_[0] >= 0) kernels.copy_rows(source, s_.w_in, channels, columns, panel + tap_place_[0], nr);
         } else {
           for (int64_t i = 0; i < channels; ++i)
             kernels.transpose({source + i * s_.w_in, s_.w_out, columns, 1, s_.taps, panel + i * nr, tap_place_.data(),
-                               nr, nr});
+                               nr, nr, past_caches_});
         }
       }
+    kernels.fence();
   });
 }
 

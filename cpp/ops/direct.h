@@ -72,6 +72,7 @@ class DirectConvolution final : public ConvMap {
   std::vector<Part> parts_;
   int64_t tasks_ = 0;
   int64_t slots_;  // tasks that may run at once, each with its own scratch
+  bool past_caches_ = false;       // packed weights are large
   int64_t panel_floats_ = 0;       // of the packed weights
   std::vector<int64_t> tap_place_;  // where a tap's weights stand in a panel; -1: no part uses it
   size_t block_bytes_ = 0, offsets_bytes_ = 0, pixels_bytes_ = 0;  // of one slot's scratch

@@ -16,8 +16,8 @@ class DropoutOp : public Op {
   explicit DropoutOp(double p) : p_(p) {}
 
   std::string_view kind() const override { return "dropout"; }
-  bool can_run_in_place() const override { return true; }
-  bool backward_reads_inputs() const override { return false; }
+  bool can_run_in_place(int input) const override { return input == 0; }
+  bool backward_reads_input(int) const override { return false; }
 
   std::vector<TensorSpec> plan(std::span<const TensorSpec> inputs, bool training) override {
     check_count(kind(), inputs, 1, 1);

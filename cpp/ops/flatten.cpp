@@ -11,7 +11,7 @@ namespace {
 class FlattenOp : public Op {
  public:
   std::string_view kind() const override { return "flatten"; }
-  bool backward_reads_inputs() const override { return false; }
+  bool backward_reads_input(int) const override { return false; }
 
   std::vector<TensorSpec> plan(std::span<const TensorSpec> inputs, bool) override {
     check_count(kind(), inputs, 1, 1);

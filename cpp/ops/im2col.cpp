@@ -84,7 +84,7 @@ class Im2col final : public Im2colOp {
     a.check_known("im2col", {"kernel_size", "stride", "padding", "dilation"});
   }
   std::string_view kind() const override { return "im2col"; }
-  bool backward_reads_inputs() const override { return false; }
+  bool backward_reads_input(int) const override { return false; }
   std::vector<TensorSpec> plan(std::span<const TensorSpec> inputs, bool) override {
     check(inputs);
     g_ = geometry(inputs[0].shape);
@@ -105,7 +105,7 @@ class Col2im final : public Im2colOp {
             listed(size_));
   }
   std::string_view kind() const override { return "col2im"; }
-  bool backward_reads_inputs() const override { return false; }
+  bool backward_reads_input(int) const override { return false; }
   std::vector<TensorSpec> plan(std::span<const TensorSpec> inputs, bool) override {
     check(inputs);
     const Shape& cols = inputs[0].shape;

@@ -17,7 +17,7 @@ class NormalizeOp : public Op {
       : scale_(scale), mean_(std::move(mean)), std_(std::move(std)) {}
 
   std::string_view kind() const override { return "normalize"; }
-  bool backward_reads_inputs() const override { return false; }
+  bool backward_reads_input(int) const override { return false; }
 
   // The coefficients are repeated for several pixels, so that packed images of few channels fill whole vectors.
   std::vector<TensorSpec> plan(std::span<const TensorSpec> inputs, bool) override {

@@ -24,8 +24,9 @@ namespace convcore {
 struct OpCall {
   std::span<const Tensor> inputs;        // as planned; an absent optional input has data == nullptr
   std::span<const Tensor> outputs;       // backward: only valid if backward_reads_outputs()
-  std::span<const Tensor> grad_outputs;  // backward only
-  std::span<const Tensor> grad_inputs;   // backward only; data == nullptr: not wanted. Overwritten, not added to
+  std::span<const Tensor> grad_outputs;  // backward only; overwritten if spends_grad_outputs()
+  std::span<const Tensor> grad_inputs;   // backward only; data == nullptr: not wanted
+  uint32_t adds = 0;                     // bit i: added to grad_inputs[i], if can_add_gradient(i); else overwritten
   std::byte* packed = nullptr;           // needs().packed bytes, filled by pack(); only forward reads them
   std::byte* saved = nullptr;            // needs().saved bytes, from forward (training) to backward
   std::byte* workspace = nullptr;        // max of needs().forward / backward bytes; contents undefined
@@ -54,11 +55,18 @@ class Op {
   virtual OpNeeds needs() const { return {}; }
   // Input i is dense (a parameter, labels, statistics) rather than a channels-last activation.
   virtual bool is_dense(int input) const { return input > 0; }
-  // Output or gradient memory may be the very memory of input 0 (elementwise ops).
-  virtual bool can_run_in_place() const { return false; }
-  virtual bool has_gradient() const { return true; }  // false: backward() throws ValueError
-  virtual bool backward_reads_inputs() const { return true; }
+  // Output 0 may be the very memory of input i, and the gradient of input i, but of no other, that of output 0's.
+  virtual bool can_run_in_place(int /*input*/) const { return false; }
+  // Of an output without one, backward gets none (data == nullptr). If none has: backward() throws ValueError.
+  virtual bool has_gradient(int /*output*/) const { return true; }
+  virtual bool backward_reads_input(int /*input*/) const { return true; }
   virtual bool backward_reads_outputs() const { return false; }
+  // Backward changes what stands in grad_outputs[0], as an activation's part of it does.
+  virtual bool spends_grad_outputs() const { return false; }
+  // The gradient of input i is what backward leaves in grad_outputs[0]; nothing is copied where grad_inputs[i] is that
+  // very memory.
+  virtual bool passes_gradient(int /*input*/) const { return false; }
+  virtual bool can_add_gradient(int /*input*/) const { return false; }  // see OpCall::adds
 
   // Throws ValueError for values, not shapes, that cannot be computed with: labels. Called by whoever runs the op, on
   // his own thread, before forward, and before backward where no forward of the same inputs went before; as early as
@@ -70,6 +78,9 @@ class Op {
 
   virtual std::string algorithm() const { return ""; }  // what plan() chose, for summaries and profiles
   virtual int64_t flops() const { return 0; }           // of forward; a multiply-add counts as 2
+  // The same of backward. wants_input: is the gradient of input 0 wanted?
+  virtual std::string backward_algorithm(bool /*wants_input*/) const { return ""; }
+  virtual int64_t backward_flops(bool /*wants_input*/) const { return flops(); }
 };
 
 // Throws ValueError for an unknown kind or attribute.

@@ -13,8 +13,8 @@ class SoftmaxOp : public Op {
   explicit SoftmaxOp(bool log) : log_(log) {}
 
   std::string_view kind() const override { return log_ ? "log_softmax" : "softmax"; }
-  bool can_run_in_place() const override { return true; }
-  bool backward_reads_inputs() const override { return false; }
+  bool can_run_in_place(int input) const override { return input == 0; }
+  bool backward_reads_input(int) const override { return false; }
   bool backward_reads_outputs() const override { return true; }
 
   std::vector<TensorSpec> plan(std::span<const TensorSpec> inputs, bool) override {

@@ -37,6 +37,15 @@ CC_INLINE void store_some(float* p, Vec v, int n) {
     store_n(p, v, n);
 }
 
+// Asks for memory that will be read, or written, a while later. Not with vectors that are a small part of a line of the
+// cache: asking would then cost more than it gains.
+CC_INLINE void ask_for(const float* p) {
+  if (kLanes >= 8) __builtin_prefetch(p);
+}
+CC_INLINE void ask_to_write(float* p) {
+  if (kLanes >= 8) __builtin_prefetch(p, 1);
+}
+
 template <class Body>
 CC_INLINE void for_row(int64_t columns, Body&& body) {
   int64_t j = 0;

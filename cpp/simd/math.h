@@ -11,7 +11,6 @@
 namespace convcore::CONVCORE_ISA {
 
 typedef int VecInts __attribute__((vector_size(sizeof(Vec))));
-typedef unsigned VecBits __attribute__((vector_size(sizeof(Vec))));
 
 // c0 + x (c1 + x (c2 + ...)): coefficients from the constant term up.
 CC_INLINE Vec polynomial(Vec, float c0) { return set1(c0); }

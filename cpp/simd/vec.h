@@ -13,8 +13,16 @@
 //     min(a, b), max(a, b): b where either is NaN, as x86's minps/maxps
 //   Vec if_gt(a, b, x, y): x where a > b, else y (NaN: y)             if_ge, if_eq alike
 //   Vec load_u8(const uint8_t*): kLanes bytes as floats            store_u8(uint8_t*, v): integral v in [0, 255]
+//   Index load_index(const int*): kLanes lane numbers
+//   Vec permute(v, i): lane l is v[i[l]], 0 <= i[l] < kLanes
+//   Vec permute2(a, b, i): lane l is lane i[l] of a followed by b, 0 <= i[l] < 2 * kLanes
+//   Vec if_byte(const uint8_t* p, int byte, x, y): x where p[lane] == byte, else y; reads kLanes bytes
+//   VecBits: kLanes words of 32 bits
+//   multiply_wide(VecBits a, VecBits b, VecBits* low, VecBits* high): a * b, all 64 bits of it
 //   Vec pow2i(v): 2^v for integral v in [-126, 127]                   float sum(v), float hmax(v)
+//   stream(float*, Vec): to aligned memory, past the caches where there is a way; others see it after stream_fence()
 //   transpose(Vec (&r)[kLanes]): lane j of r[i] and lane i of r[j] change places
+//   pin(v): v, held in a register (else a compiler may load it from memory again for each of its uses)
 //   Of two half vectors, n <= kLanes / 2 (a few channels of two pixels):
 //     Vec load_halves(const float* low, const float* high, int n)      store_halves(float* low, float* high, v, int n)
 //     transpose_halves(Vec (&r)[kLanes / 2]): the squares of lower halves, and of upper halves, as transpose does

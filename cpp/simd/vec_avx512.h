@@ -15,6 +15,7 @@ namespace convcore::CONVCORE_ISA {
 
 using Vec = __m512;
 constexpr int kLanes = 16;
+typedef unsigned VecBits __attribute__((vector_size(sizeof(Vec))));
 
 CC_INLINE __mmask16 first_lanes(int n) { return static_cast<__mmask16>((1u << n) - 1u); }
 
@@ -22,6 +23,8 @@ CC_INLINE Vec load(const float* p) { return _mm512_loadu_ps(p); }
 CC_INLINE Vec load_n(const float* p, int n) { return _mm512_maskz_loadu_ps(first_lanes(n), p); }
 CC_INLINE void store(float* p, Vec v) { _mm512_storeu_ps(p, v); }
 CC_INLINE void store_n(float* p, Vec v, int n) { _mm512_mask_storeu_ps(p, first_lanes(n), v); }
+CC_INLINE void stream(float* p, Vec v) { _mm512_stream_ps(p, v); }
+CC_INLINE void stream_fence() { _mm_sfence(); }
 CC_INLINE Vec set1(float x) { return _mm512_set1_ps(x); }
 CC_INLINE Vec zero() { return _mm512_setzero_ps(); }
 CC_INLINE Vec fma(Vec a, Vec b, Vec c) { return _mm512_fmadd_ps(a, b, c); }
@@ -43,6 +46,10 @@ CC_INLINE Vec if_ge(Vec a, Vec b, Vec x, Vec y) {
 CC_INLINE Vec if_eq(Vec a, Vec b, Vec x, Vec y) {
   return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ), y, x);
 }
+using Index = __m512i;
+CC_INLINE Index load_index(const int* p) { return _mm512_loadu_si512(p); }
+CC_INLINE Vec permute(Vec v, Index i) { return _mm512_permutexvar_ps(i, v); }
+CC_INLINE Vec permute2(Vec a, Vec b, Index i) { return _mm512_permutex2var_ps(a, i, b); }
 CC_INLINE Vec pow2i(Vec v) {
   const __m512i e = _mm512_add_epi32(_mm512_cvtps_epi32(v), _mm512_set1_epi32(127));
   return _mm512_castsi512_ps(_mm512_slli_epi32(e, 23));
@@ -50,8 +57,23 @@ CC_INLINE Vec pow2i(Vec v) {
 CC_INLINE Vec load_u8(const unsigned char* p) {
   return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
 }
+CC_INLINE Vec if_byte(const unsigned char* p, int byte, Vec x, Vec y) {
+  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  return _mm512_mask_blend_ps(_mm_cmpeq_epi8_mask(bytes, _mm_set1_epi8(static_cast<char>(byte))), y, x);
+}
 CC_INLINE void store_u8(unsigned char* p, Vec v) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(v)));
+}
+// Products of the even and the odd words; then each word goes where its product belongs.
+CC_INLINE void multiply_wide(VecBits a, VecBits b, VecBits* low, VecBits* high) {
+  const __m512i even = _mm512_mul_epu32((__m512i)a, (__m512i)b);
+  const __m512i odd = _mm512_mul_epu32(_mm512_srli_epi64((__m512i)a, 32), _mm512_srli_epi64((__m512i)b, 32));
+  *low = (VecBits)_mm512_mask_shuffle_epi32(even, 0xaaaa, odd, _MM_PERM_CCAA);
+  *high = (VecBits)_mm512_mask_shuffle_epi32(odd, 0x5555, even, _MM_PERM_DDBB);
+}
+CC_INLINE Vec pin(Vec v) {
+  __asm__("" : "+v"(v));
+  return v;
 }
 // Halves are added in a fixed order, so the sum is the same bits on every run.
 CC_INLINE float sum(Vec v) { return _mm512_reduce_add_ps(v); }

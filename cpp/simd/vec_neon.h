@@ -8,6 +8,7 @@ namespace convcore::CONVCORE_ISA {
 
 using Vec = float32x4_t;
 constexpr int kLanes = 4;
+typedef unsigned VecBits __attribute__((vector_size(sizeof(Vec))));
 
 CC_INLINE Vec load(const float* p) { return vld1q_f32(p); }
 CC_INLINE void store(float* p, Vec v) { vst1q_f32(p, v); }
@@ -26,6 +27,8 @@ CC_INLINE void store_n(float* p, Vec v, int n) {
   if (n > 1) vst1q_lane_f32(p + 1, v, 1);
   if (n > 2) vst1q_lane_f32(p + 2, v, 2);
 }
+CC_INLINE void stream(float* p, Vec v) { vst1q_f32(p, v); }
+CC_INLINE void stream_fence() {}
 CC_INLINE Vec set1(float x) { return vdupq_n_f32(x); }
 CC_INLINE Vec fma(Vec a, Vec b, Vec c) { return vfmaq_f32(c, a, b); }
 CC_INLINE Vec add(Vec a, Vec b) { return vaddq_f32(a, b); }
@@ -41,6 +44,16 @@ CC_INLINE Vec abs(Vec a) { return vabsq_f32(a); }
 CC_INLINE Vec if_gt(Vec a, Vec b, Vec x, Vec y) { return vbslq_f32(vcgtq_f32(a, b), x, y); }
 CC_INLINE Vec if_ge(Vec a, Vec b, Vec x, Vec y) { return vbslq_f32(vcgeq_f32(a, b), x, y); }
 CC_INLINE Vec if_eq(Vec a, Vec b, Vec x, Vec y) { return vbslq_f32(vceqq_f32(a, b), x, y); }
+using Index = uint8x16_t;  // of bytes: a lane's four
+CC_INLINE Index load_index(const int* p) {
+  const uint32x4_t first = vmulq_n_u32(vreinterpretq_u32_s32(vld1q_s32(p)), 0x04040404u);
+  return vreinterpretq_u8_u32(vaddq_u32(first, vdupq_n_u32(0x03020100u)));
+}
+CC_INLINE Vec permute(Vec v, Index i) { return vreinterpretq_f32_u8(vqtbl1q_u8(vreinterpretq_u8_f32(v), i)); }
+CC_INLINE Vec permute2(Vec a, Vec b, Index i) {
+  const uint8x16x2_t both = {{vreinterpretq_u8_f32(a), vreinterpretq_u8_f32(b)}};
+  return vreinterpretq_f32_u8(vqtbl2q_u8(both, i));
+}
 CC_INLINE Vec pow2i(Vec v) {
   return vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(vcvtnq_s32_f32(v), vdupq_n_s32(127)), 23));
 }
@@ -49,10 +62,24 @@ CC_INLINE Vec load_u8(const unsigned char* p) {
   __builtin_memcpy(&four, p, sizeof four);
   return vcvtq_f32_u32(vmovl_u16(vget_low_u16(vmovl_u8(vcreate_u8(four)))));
 }
+CC_INLINE Vec if_byte(const unsigned char* p, int byte, Vec x, Vec y) {
+  return if_eq(load_u8(p), set1(static_cast<float>(byte)), x, y);
+}
 CC_INLINE void store_u8(unsigned char* p, Vec v) {
   const uint16x4_t words = vmovn_u32(vcvtnq_u32_f32(v));
   const unsigned int four = vget_lane_u32(vreinterpret_u32_u8(vmovn_u16(vcombine_u16(words, words))), 0);
   __builtin_memcpy(p, &four, sizeof four);
+}
+CC_INLINE void multiply_wide(VecBits a, VecBits b, VecBits* low, VecBits* high) {
+  const uint32x4_t x = (uint32x4_t)a, y = (uint32x4_t)b;
+  const uint32x4_t first = vreinterpretq_u32_u64(vmull_u32(vget_low_u32(x), vget_low_u32(y)));
+  const uint32x4_t second = vreinterpretq_u32_u64(vmull_high_u32(x, y));
+  *low = (VecBits)vuzp1q_u32(first, second);
+  *high = (VecBits)vuzp2q_u32(first, second);
+}
+CC_INLINE Vec pin(Vec v) {
+  __asm__("" : "+w"(v));
+  return v;
 }
 CC_INLINE float sum(Vec v) { return vaddvq_f32(v); }
 CC_INLINE float hmax(Vec v) { return vmaxvq_f32(v); }

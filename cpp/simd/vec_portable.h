@@ -8,6 +8,7 @@ namespace convcore::CONVCORE_ISA {
 typedef float Vec __attribute__((vector_size(16), may_alias));
 typedef int IntVec __attribute__((vector_size(16)));
 constexpr int kLanes = 4;
+typedef unsigned VecBits __attribute__((vector_size(sizeof(Vec))));
 
 CC_INLINE Vec load(const float* p) {
   Vec v;
@@ -23,6 +24,8 @@ CC_INLINE void store(float* p, Vec v) { __builtin_memcpy(p, &v, sizeof v); }
 CC_INLINE void store_n(float* p, Vec v, int n) {
   for (int i = 0; i < n; ++i) p[i] = v[i];
 }
+CC_INLINE void stream(float* p, Vec v) { store(p, v); }
+CC_INLINE void stream_fence() {}
 CC_INLINE Vec set1(float x) { return Vec{x, x, x, x}; }
 CC_INLINE Vec zero() { return Vec{0, 0, 0, 0}; }
 CC_INLINE Vec fma(Vec a, Vec b, Vec c) { return a * b + c; }
@@ -48,11 +51,35 @@ CC_INLINE Vec round(Vec a) {
   __asm__("" : "+m"(r));  // keeps the compiler from folding the pair away
   return if_gt(set1(4194304.0f), abs(a), r - magic, a);
 }
+using Index = IntVec;
+CC_INLINE Index load_index(const int* p) {
+  Index i;
+  __builtin_memcpy(&i, p, sizeof i);
+  return i;
+}
+CC_INLINE Vec permute(Vec v, Index i) { return Vec{v[i[0]], v[i[1]], v[i[2]], v[i[3]]}; }
+CC_INLINE Vec permute2(Vec a, Vec b, Index i) {
+  float both[2 * kLanes];
+  store(both, a);
+  store(both + kLanes, b);
+  return Vec{both[i[0]], both[i[1]], both[i[2]], both[i[3]]};
+}
 CC_INLINE Vec pow2i(Vec v) { return (Vec)((__builtin_convertvector(v, IntVec) + 127) << 23); }
 CC_INLINE Vec load_u8(const unsigned char* p) { return Vec{float(p[0]), float(p[1]), float(p[2]), float(p[3])}; }
+CC_INLINE Vec if_byte(const unsigned char* p, int byte, Vec x, Vec y) {
+  return if_eq(load_u8(p), set1(static_cast<float>(byte)), x, y);
+}
 CC_INLINE void store_u8(unsigned char* p, Vec v) {
   for (int i = 0; i < kLanes; ++i) p[i] = static_cast<unsigned char>(v[i]);
 }
+CC_INLINE void multiply_wide(VecBits a, VecBits b, VecBits* low, VecBits* high) {
+  for (int i = 0; i < kLanes; ++i) {
+    const unsigned long long product = static_cast<unsigned long long>(a[i]) * b[i];
+    (*low)[i] = static_cast<unsigned>(product);
+    (*high)[i] = static_cast<unsigned>(product >> 32);
+  }
+}
+CC_INLINE Vec pin(Vec v) { return v; }
 CC_INLINE float sum(Vec v) { return (v[0] + v[2]) + (v[1] + v[3]); }
 CC_INLINE float hmax(Vec v) {
   const float a = v[0] > v[2] ? v[0] : v[2], b = v[1] > v[3] ? v[1] : v[3];

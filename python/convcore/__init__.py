@@ -12,7 +12,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 try:
-    from ._core import ShapeError, __version__, get_num_threads, set_num_threads
+    from ._core import ShapeError, __version__, get_num_threads, get_winograd, set_num_threads, set_winograd
 except ImportError as error:
     raise ImportError(
         f"convcore: the compiled core could not be loaded ({error}); install the package (pip install .) rather than "
@@ -59,6 +59,7 @@ __all__ = [
     "data",
     "functional",
     "get_num_threads",
+    "get_winograd",
     "info",
     "load",
     "manual_seed",
@@ -68,6 +69,7 @@ __all__ = [
     "predict",
     "save",
     "set_num_threads",
+    "set_winograd",
     "value_and_grad",
 ]
 

@@ -65,6 +65,22 @@ class Graph:
     def parameter_names(self) -> list[str]: ...
     def buffer_names(self) -> list[str]: ...
 
+class PlannedOp:
+    """An op that remembers the plans of its last eight input shapes."""
+
+    def __init__(self, kind: str, attributes: Attributes) -> None: ...
+    def forward(
+        self, inputs: Sequence[ArrayLike | None], training: bool = False, seed: int = 0, stream: int = 0
+    ) -> list[Array]: ...
+    def backward(
+        self,
+        inputs: Sequence[ArrayLike | None],
+        grad_outputs: Sequence[ArrayLike],
+        mask: Sequence[bool],
+        seed: int = 0,
+        stream: int = 0,
+    ) -> list[Array | None]: ...
+
 class Optimizer:
     """kind: sgd, adam, adamw, rmsprop, adagrad; attributes: PyTorch's names, and max_grad_norm."""
 
@@ -103,11 +119,15 @@ class Program:
     ) -> list[float]:
         """forward_backward and update in one call. The graph's scalar outputs as floats; the first is the loss."""
 
-    def profile(self, inputs: Sequence[ArrayLike]) -> list[dict[str, Any]]:
-        """One forward run; steps() with seconds."""
+    def profile(
+        self, inputs: Sequence[ArrayLike], optimizer: Optimizer | None = None, lr: float = 0.0
+    ) -> list[dict[str, Any]]:
+        """One run: steps() with seconds, and threads, the most that the step ran on. In training forward and backward,
+        then, if there is an optimizer, its update."""
 
     def steps(self) -> list[dict[str, Any]]:
-        """name, kind, algorithm, output (shape), parameters, flops per node."""
+        """name, kind, pass ("forward", "backward", "update"), algorithm, output (shape), parameters, flops, bytes: of
+        each node in order, then, in training, of each node's backward."""
 
     def memory(self) -> dict[str, int]:
         """Bytes: parameters, buffers, gradients, packed, activations, workspace, arena, total."""
@@ -116,6 +136,8 @@ class Program:
 def set_num_threads(threads: int) -> None: ...
 def get_num_threads() -> int: ...
 def num_threads_reason() -> str: ...
+def set_winograd(enabled: bool) -> None: ...
+def get_winograd() -> bool: ...
 def isa() -> str: ...
 def available_isas() -> list[str]: ...
 def force_isa(isa: str) -> None: ...

@@ -11,7 +11,8 @@ from weakref import WeakSet
 
 import numpy as np
 
-from ._core import Program, get_num_threads
+from ._core import Program, get_num_threads, get_winograd
+from .arguments import integer
 from .locks import new_lock
 from .nn.module import Module, latest_edit, newest_edit
 from .parameter import Variable, clock
@@ -122,12 +123,14 @@ class CompiledProgram:
         convolution or linear layer before it does this one's work."""
         return self._program.steps()
 
-    def profile(self, *inputs: ArrayLike) -> Profile:
-        """Runs once and times each step: time, GFLOP/s, % of this machine's peak, bytes, algorithm."""
+    def profile(self, *inputs: ArrayLike, rounds: int = 10) -> Profile:
+        """Runs some rounds and times each step: median time, GFLOP/s, % of this machine's peak, bytes, algorithm."""
         from .profile import Profile
 
+        if integer("profile", "rounds", rounds) < 1:
+            raise ValueError(f"profile: rounds must be at least 1, got {rounds}")
         self(*inputs)
-        return Profile(self._program.profile(inputs))
+        return Profile([self._program.profile(inputs) for _ in range(rounds)])
 
 
 class CompiledBatches:
@@ -148,9 +151,9 @@ class CompiledBatches:
     def steps(self) -> dict[int, list[dict[str, Any]]]:
         return {batch: program.steps for batch, program in self.programs.items()}
 
-    def profile(self, *inputs: ArrayLike) -> Profile:
+    def profile(self, *inputs: ArrayLike, rounds: int = 10) -> Profile:
         """Of the program of the inputs' batch size."""
-        return self._program(inputs).profile(*inputs)
+        return self._program(inputs).profile(*inputs, rounds=rounds)
 
     def _program(self, inputs: tuple[ArrayLike, ...]) -> CompiledProgram:
         batch = np.shape(inputs[0])[:1] if inputs else ()
@@ -240,7 +243,7 @@ class ProgramCache:
 
     def _program(self, arrays: list[Array]) -> CompiledProgram:
         # Programs are planned for a number of threads.
-        key = (get_num_threads(), *[(x.shape, x.dtype.num == _UINT8) for x in arrays])
+        key = (get_num_threads(), get_winograd(), *[(x.shape, x.dtype.num == _UINT8) for x in arrays])
         with self._lock:
             if self._seen != latest_edit():
                 self._forget_if_edited()

@@ -11,7 +11,8 @@ def info(measure: bool = True) -> dict[str, Any]:
     """Version, processor, instruction set in use, threads and why so many, and the measured peak.
 
     Keys: version, isa, available_isas, cpu (model, l1d, l2, l3 in bytes, logical, physical), threads, threads_reason,
-    and, unless measure is False, peak_gflops: the fused multiply-add peak of one thread, measured in about 50 ms.
+    winograd (see set_winograd), and, unless measure is False, peak_gflops: the fused multiply-add peak of one thread,
+    measured in about 50 ms.
     """
     result: dict[str, Any] = {
         "version": _core.__version__,
@@ -20,6 +21,7 @@ def info(measure: bool = True) -> dict[str, Any]:
         "cpu": _core.cpu(),
         "threads": _core.get_num_threads(),
         "threads_reason": _core.num_threads_reason(),
+        "winograd": _core.get_winograd(),
     }
     if measure:
         result["peak_gflops"] = _core.peak_gflops()

@@ -20,6 +20,7 @@ from .training import BatchPrograms, LossFunction
 if TYPE_CHECKING:
     import os
 
+    from .profile import Profile
     from .symbol import Array
 
 Data: TypeAlias = Iterable[tuple[Any, Any]] | tuple[Any, Any]
@@ -114,6 +115,20 @@ class Trainer:
         self.step_count += 1
         self._training.written(traced)
         return scalars
+
+    def profile(self, x: Any, y: Any, rounds: int = 10) -> Profile:
+        """Trains on the batch, so many steps after a first one, and times their parts: each layer forward and backward,
+        and the update. Raises as `step`, and ValueError for less than one round."""
+        from .profile import Profile
+
+        if integer("profile", "rounds", rounds) < 1:
+            raise ValueError(f"profile: rounds must be at least 1, got {rounds}")
+        self.step(x, y)
+        traced, inputs = self._training.prepare(x, y)
+        steps = [traced.program.profile(inputs, self._core, self.optimizer.lr) for _ in range(rounds)]
+        self.step_count += rounds
+        self._training.written(traced)
+        return Profile(steps)
 
     @property
     def last_grad_norm(self) -> float:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from ._core import get_num_threads
+from ._core import get_num_threads, get_winograd
 from .compiled import Spec, Traced, spec_of, trace
 from .nn.module import Module, latest_edit, newest_edit
 from .parameter import Parameter, Variable, clock
@@ -63,7 +63,7 @@ class BatchPrograms:
         inputs = (*arrays, target)
         if self._hides_labels(target_spec):
             inputs = (*inputs, np.where(target == self._ignore_index, -1, target))
-        key = (get_num_threads(), *specs, target_spec)  # programs are planned for a number of threads
+        key = (get_num_threads(), get_winograd(), *specs, target_spec)  # programs are planned for these
         traced = self._programs.get(key)
         if traced is None:
             traced = self._build(specs, target_spec)

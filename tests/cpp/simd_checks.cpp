@@ -84,6 +84,14 @@ void check_arithmetic(float* end, Report report) {
   report(sum(load(p)) == total, "sum");  // small integers: exact in any order
   report(hmax(load(p)) == static_cast<float>(kLanes - 3), "hmax");
   report(each(sub(load(p), set1(1)), [=](int i) { return p[i] - 1; }), "lanes keep their order");
+
+  int reversed[kLanes], mixed[kLanes];
+  for (int i = 0; i < kLanes; ++i) reversed[i] = kLanes - 1 - i, mixed[i] = (i * 7 + 3) % (2 * kLanes);
+  report(each(permute(load(p), load_index(reversed)), [=](int i) { return p[kLanes - 1 - i]; }), "permute");
+  const Vec low = load(p), high = add(load(p), set1(100));
+  report(each(permute2(low, high, load_index(mixed)),
+              [&](int i) { return mixed[i] < kLanes ? p[mixed[i]] : p[mixed[i] - kLanes] + 100; }),
+         "permute2");
 }
 
 void check_transpose(Report report) {

@@ -240,6 +240,31 @@ TEST_CASE("sizes that overflow name the op, in empty batches too") {
   CHECK(error_of("bce_with_logits", {{1, 2}, {1, 2}, {kHalf, 2}}).rfind("bce_with_logits: ", 0) == 0);
 }
 
+// Convolutions with all that fusion adds, in training and inference: operands end at guard pages.
+TEST_CASE("fused convolutions stay within their memory") {
+  for (const char* algorithm : {"direct", "im2col"})
+    for (int64_t slack : {0, 3})
+      for (bool training : {true, false}) {
+        CAPTURE(algorithm);
+        CAPTURE(slack);
+        Attributes attributes{{"activation", std::string("relu6")},
+                              {"algorithm", std::string(algorithm)},
+                              {"padding", std::vector<int64_t>{1, 1, 1, 1}}};
+        std::vector<TensorSpec> inputs{{{3, 5, 9, 7}}, {{19, 5, 3, 3}}, {{19}}, {}, {}, {}, {}, {{3, 19, 9, 7}}};
+        if (training) {
+          attributes.set("statistics", true);
+        } else {
+          attributes.set("batch_norm_eps", 1e-5);
+          for (size_t i = 3; i < 7; ++i) inputs[i].shape = {19};
+        }
+        testing::OpRunner<testing::Guarded<std::byte>> runner("conv2d", attributes, inputs, training, slack);
+        runner.allocate();
+        runner.forward();
+        if (training) runner.backward();
+        CHECK(runner.output_specs().size() == (training && std::string(algorithm) == "direct" ? 2 : 1));
+      }
+}
+
 TEST_CASE("absurd attributes and shapes give convcore's errors, never a crash") {
   for (const std::string& kind : op_kinds()) {
     CAPTURE(kind);

@@ -54,8 +54,10 @@ int64_t wrong_in_copy(const PackKernels& kernels, int64_t rows, int64_t columns,
   kernels.copy_rows(src.data(), pitch, rows, columns, dst.data(), width);
   int64_t wrong = 0;
   for (int64_t i = 0; i < rows; ++i)
-    for (int64_t j = 0; j < width; ++j)
-      wrong += dst[static_cast<size_t>(i * width + j)] != (j < columns ? src[static_cast<size_t>(i * pitch + j)] : 0.0f);
+    for (int64_t j = 0; j < width; ++j) {
+      const float expected = j < columns ? src[static_cast<size_t>(i * pitch + j)] : 0.0f;
+      wrong += dst[static_cast<size_t>(i * width + j)] != expected;
+    }
   return wrong;
 }
 

@@ -5,12 +5,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <filesystem>
 #include <fstream>
 #include <mutex>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "base/error.h"
 #include "base/lock.h"
@@ -123,6 +125,26 @@ TEST_CASE("parallel_for covers its range once, in multiples of the grain") {
         CHECK(aligned);
       }
     }
+  }
+  set_num_threads(before);
+}
+
+TEST_CASE("parallel_tasks runs each task once, and a slot one task at a time") {
+  const int before = num_threads();
+  for (int threads : {1, 2, 5}) {
+    set_num_threads(threads);
+    for (int64_t tasks : {0, 1, 3, 64, 1000})
+      for (int64_t slots : {1, 2, 7, 100}) {
+        std::vector<std::atomic<int>> seen(static_cast<size_t>(tasks)), busy(static_cast<size_t>(slots));
+        std::atomic<int> overlaps{0};
+        parallel_tasks(tasks, slots, kParallelThreshold, [&](int64_t slot, int64_t task) {
+          overlaps += busy[static_cast<size_t>(slot)]++;
+          ++seen[static_cast<size_t>(task)];
+          --busy[static_cast<size_t>(slot)];
+        });
+        CHECK(overlaps == 0);
+        CHECK(std::all_of(seen.begin(), seen.end(), [](const std::atomic<int>& count) { return count == 1; }));
+      }
   }
   set_num_threads(before);
 }

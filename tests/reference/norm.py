@@ -11,25 +11,56 @@ def _channels(v: Array | None, fallback: float, c: int) -> Array:
     return np.full((c, 1, 1), fallback) if v is None else v[:, None, None]
 
 
-def batch_norm(
-    a: Attributes, x: Array, weight: Array | None, bias: Array | None, mean: Array, variance: Array
-) -> Array:
-    """y = (x - mean) / sqrt(variance + eps) weight + bias, with the statistics given (inference)."""
+def _pass(a: Attributes, v: Array) -> Array:
+    """Where the activation lets the gradient through."""
+    kind = a.get("activation", "none")
+    return np.ones(v.shape, bool) if kind == "none" else (v > 0) & (v < (6 if kind == "relu6" else np.inf))
+
+
+def _activate(a: Attributes, v: Array) -> Array:
+    kind = a.get("activation", "none")
+    return v if kind == "none" else np.clip(v, 0, 6 if kind == "relu6" else None)
+
+
+def _affine(a: Attributes, x: Array, weight: Array | None, bias: Array | None, mean: Array, variance: Array) -> Array:
+    """(x - mean) / sqrt(variance + eps) weight + bias."""
     images = as_images(x)
     c = images.shape[1]
     scale = _channels(weight, 1, c) / np.sqrt(_channels(variance, 1, c) + a.get("eps", 1e-5))
     return like((images - _channels(mean, 0, c)) * scale + _channels(bias, 0, c), x.ndim)
 
 
+def batch_norm(
+    a: Attributes,
+    x: Array,
+    weight: Array | None,
+    bias: Array | None,
+    mean: Array,
+    variance: Array,
+    residual: Array | None = None,
+    _statistics: Array | None = None,
+) -> Array:
+    """y = act((x - mean) / sqrt(variance + eps) weight + bias + residual), with the statistics given (inference)."""
+    v = _affine(a, x, weight, bias, mean, variance)
+    return _activate(a, v if residual is None else v + residual)
+
+
 def batch_norm_error(
-    a: Attributes, x: Array, weight: Array | None, bias: Array | None, mean: Array, variance: Array
+    a: Attributes,
+    x: Array,
+    weight: Array | None,
+    bias: Array | None,
+    mean: Array,
+    variance: Array,
+    residual: Array | None = None,
+    _statistics: Array | None = None,
 ) -> Array:
     """The op may be evaluated as x scale + (bias - mean scale): each of the three products is rounded."""
     images = as_images(x)
     c = images.shape[1]
     scale = np.abs(_channels(weight, 1, c)) / np.sqrt(_channels(variance, 1, c) + a.get("eps", 1e-5))
     size = (np.abs(images) + np.abs(_channels(mean, 0, c))) * scale + np.abs(_channels(bias, 0, c))
-    return like(2 * SMALL * size, x.ndim)
+    return 2 * SMALL * (like(size, x.ndim) + (0 if residual is None else np.abs(residual)))
 
 
 def batch_statistics(x: Array) -> tuple[Array, Array]:
@@ -38,8 +69,10 @@ def batch_statistics(x: Array) -> tuple[Array, Array]:
     return images.mean((0, 2, 3)), images.var((0, 2, 3))
 
 
-def batch_norm_training(a: Attributes, x: Array, weight: Array | None, bias: Array | None, *_: Array) -> Array:
-    return batch_norm(a, x, weight, bias, *batch_statistics(x))
+def batch_norm_training(
+    a: Attributes, x: Array, weight: Array | None, bias: Array | None, *rest: Array | None
+) -> Array:
+    return batch_norm(a, x, weight, bias, *batch_statistics(x), *rest[2:])
 
 
 def _statistics_terms(x: Array) -> tuple[int, Array]:
@@ -50,7 +83,9 @@ def _statistics_terms(x: Array) -> tuple[int, Array]:
     return count, (np.abs(images).mean((0, 2, 3)) / deviation)[:, None, None]
 
 
-def batch_norm_training_error(a: Attributes, x: Array, weight: Array | None, bias: Array | None, *_: Array) -> Array:
+def batch_norm_training_error(
+    a: Attributes, x: Array, weight: Array | None, bias: Array | None, *rest: Array | None
+) -> Array:
     """mean: count terms of mean|x|. variance: count terms, relative; half of it reaches y, times |x - mean| scale."""
     images = as_images(x)
     c = images.shape[1]
@@ -59,14 +94,19 @@ def batch_norm_training_error(a: Attributes, x: Array, weight: Array | None, bia
     count, ratio = _statistics_terms(x)
     shift = np.abs(images) + np.abs(images).mean((0, 2, 3))[:, None, None]
     spread = np.abs(images - mean) * (1 + ratio)
-    return like((count + 2 * SMALL) * ((shift + spread) * scale + np.abs(_channels(bias, 0, c))), x.ndim)
+    bound = (count + 2 * SMALL) * ((shift + spread) * scale + np.abs(_channels(bias, 0, c)))
+    residual = rest[2] if len(rest) > 2 else None
+    return like(bound, x.ndim) + (0 if residual is None else SMALL * np.abs(residual))
 
 
 def batch_norm_backward(a: Attributes, inputs: Sequence[Array | None], grad: Array) -> list[Array | None]:
-    """Through the batch statistics: dx = scale (dy - mean(dy) - xhat mean(dy xhat))."""
+    """Through the batch statistics: dx = scale (g - mean(g) - xhat mean(g xhat)), g = grad where act lets it pass."""
     x, weight, bias = inputs[:3]
+    residual = inputs[5] if len(inputs) > 5 else None
     assert x is not None
-    images, dy = as_images(x), as_images(grad)
+    v = _affine(a, x, weight, bias, *batch_statistics(x))
+    masked = grad * _pass(a, v if residual is None else v + residual)
+    images, dy = as_images(x), as_images(masked)
     c = images.shape[1]
     mean, variance = (_channels(v, 0, c) for v in batch_statistics(x))
     inverse = 1 / np.sqrt(variance + a.get("eps", 1e-5))
@@ -77,26 +117,38 @@ def batch_norm_backward(a: Attributes, inputs: Sequence[Array | None], grad: Arr
     centred = dy - dbias[:, None, None] / count - xhat * dweight[:, None, None] / count
     dx = like(_channels(weight, 1, c) * inverse * centred, x.ndim)
     gradients = [dx, None if weight is None else dweight, None if bias is None else dbias]
-    return [*gradients, *[None] * (len(inputs) - 3)]
+    gradients += [None, None, None if residual is None else masked, None]
+    return gradients[: len(inputs)]
 
 
 def batch_norm_backward_error(a: Attributes, inputs: Sequence[Array | None], grad: Array) -> list[Array | None]:
-    """The backward's sums on absolute values; xhat brings the error of the statistics (ratio) into each of them."""
+    """The backward's sums on absolute values; xhat brings the error of the statistics (ratio) into each of them.
+
+    Where the activation's argument lies so near to a kink that its rounding may carry it across, the whole gradient of
+    that element is in doubt.
+    """
     x, weight, bias = inputs[:3]
+    residual = inputs[5] if len(inputs) > 5 else None
     assert x is not None
-    images, dy = as_images(x), np.abs(as_images(grad))
+    count, ratio = _statistics_terms(x)
+    terms = 2 * count + 2 * SMALL
+    v = _affine(a, x, weight, bias, *batch_statistics(x))
+    if residual is not None:
+        v = v + residual
+    reach = np.finfo(np.float32).eps * batch_norm_training_error(a, *inputs)
+    doubtful = _pass(a, v - reach) != _pass(a, v + reach)
+    images, dy = as_images(x), np.abs(as_images(grad * (1 + doubtful / (np.finfo(np.float32).eps * terms))))
     c = images.shape[1]
     mean, variance = (_channels(v, 0, c) for v in batch_statistics(x))
     inverse = 1 / np.sqrt(variance + a.get("eps", 1e-5))
-    count, ratio = _statistics_terms(x)
     xhat = np.abs(images - mean) * inverse * (1 + ratio) + ratio
     axes = (0, 2, 3)
-    terms = 2 * count + 2 * SMALL
     dbias, dweight = dy.sum(axes), (dy * xhat).sum(axes)
     centred = dy + dbias[:, None, None] / count + xhat * dweight[:, None, None] / count
     dx = like(np.abs(_channels(weight, 1, c)) * inverse * centred * (1 + ratio), x.ndim)
     bounds = [dx, None if weight is None else dweight, None if bias is None else dbias]
-    return [None if b is None else terms * b for b in bounds]
+    bounds += [None, None, None if residual is None else like(dy, x.ndim) * doubtful, None]
+    return [None if b is None else terms * b for b in bounds][: len(inputs)]
 
 
 def _neighbours(values: Array, size: int) -> Array:

@@ -12,6 +12,7 @@ from .errors import Commands
 from .evaluate import evaluate
 from .info import info
 from .predict import predict
+from .profile import profile
 from .summary import summary
 from .train import train
 
@@ -40,5 +41,5 @@ def options(
     """Train and run convolutional networks on CPUs."""
 
 
-for command in (train, evaluate, predict, summary, info):
+for command in (train, evaluate, predict, summary, profile, info):
     app.command()(command)

@@ -10,6 +10,7 @@ from typing import Any
 
 from .. import models, nn, serialization
 from ..data import ArrayDataset
+from .options import numbers
 
 Shape = tuple[int, int, int]
 
@@ -95,6 +96,22 @@ def load(path: Path) -> tuple[nn.Module, Signature | None]:
         return model, Signature((channels, height, width), found["dtype"], tuple(map(str, found["classes"])))
     except (KeyError, TypeError, ValueError):
         raise ValueError(f"{path}: damaged description of the images it takes") from None
+
+
+def find(name: str, shape: str | None) -> tuple[nn.Module, Shape, str]:
+    """A network to look at: a model file, or a network of the library for 10 classes; the shape of its images, which
+    --input may give as "C,H,W", and their dtype."""
+    given = numbers("--input", shape, (3,)) if shape is not None else None
+    image = (given[0], given[1], given[2]) if given is not None else None
+    if name in REGISTRY:
+        image = image or REGISTRY[name].shape
+        return REGISTRY[name].make(image, 10, [0.0], [1.0]), image, "uint8"
+    model, signature = load(Path(name))
+    if signature is not None:
+        return model, image or signature.shape, signature.dtype
+    if image is None:
+        raise ValueError(f"{name}: does not say which images it takes, give --input C,H,W")
+    return model, image, "float32"
 
 
 def _short(names: tuple[str, ...]) -> str:

@@ -10,6 +10,13 @@ import typer
 import convcore
 
 ModelFile = Annotated[Path, typer.Argument(metavar="MODEL", help="A model.safetensors.", show_default=False)]
+ModelOrName = Annotated[
+    str,
+    typer.Argument(metavar="MODEL|NAME", help="A model.safetensors, or one of lenet5, resnet20."),
+]
+InputShape = Annotated[
+    str | None, typer.Option("--input", metavar="C,H,W", help="Default: what the model was made for.")
+]
 Threads = Annotated[int | None, typer.Option(min=1, max=1024, help="Default: what `convcore info` says.")]
 BatchSize = Annotated[int, typer.Option(min=1, max=65536, help="Images at a time.")]
 Size = Annotated[str | None, typer.Option(metavar="H[,W]", help="Resize the images of a folder.")]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..arguments import IntOrPair, Padding, integer, padding1d, padding2d, pair, single
 from ..symbol import Array, Operand, T
-from .dispatch import apply, arrays, expect, expect_arrays, gradients, named
+from .dispatch import Planned, apply, apply_planned, arrays, expect, expect_arrays, named
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,6 +39,23 @@ def _conv1d(op: str, stride: Any, padding: Any, dilation: Any, groups: Any, algo
     }
 
 
+def _is_plain(value: Any) -> bool:
+    """An int, a name, or a tuple of ints: equal ones mean the same, which is not so of 1 and 1.0."""
+    kind = type(value)
+    return kind is int or kind is str or (kind is tuple and all(type(item) is int for item in value))
+
+
+_kept_conv2d = lru_cache(maxsize=256)(lambda *settings: Planned("conv2d", _conv2d("conv2d", *settings)))
+
+
+def _conv2d_op(*settings: Any) -> Planned:
+    """The op of these settings, the same at each call if they are plain: preparing takes longer than a small call."""
+    for value in settings:
+        if not _is_plain(value):
+            return Planned("conv2d", _conv2d("conv2d", *settings))
+    return _kept_conv2d(*settings)
+
+
 def conv2d(
     x: T,
     weight: Operand,
@@ -55,13 +73,14 @@ def conv2d(
     H' = (H + top + bottom - dilation*(kH-1) - 1) // stride + 1.
     padding: int | (h, w) | ((top, bottom), (left, right)) | "valid" (none) | "same" (H' = ceil(H / stride); the odd
     one goes below and right) | "full" (dilation*(k-1) on every side).
-    algorithm: "auto", "direct" or "im2col".
+    algorithm: "auto": the fastest; "exact": the fastest but Winograd, whose results differ from the exact ones by up to
+    2e-5 of the largest output; or "winograd", "depthwise", "grouped", "direct", "im2col" where they serve.
     Raises ShapeError where shapes do not fit, ValueError for settings out of range, TypeError for wrong types.
     Source: torch.nn.functional.conv2d.
     """
     expect("conv2d", "(N, C, H, W)", x=x)
     expect("conv2d", "(O, C/groups, kH, kW)", weight=weight)
-    return apply("conv2d", _conv2d("conv2d", stride, padding, dilation, groups, algorithm), x, weight, bias)
+    return apply_planned(_conv2d_op(stride, padding, dilation, groups, algorithm), x, weight, bias)
 
 
 def conv2d_backward(
@@ -84,8 +103,8 @@ def conv2d_backward(
     """
     expect_arrays("conv2d", "(N, C, H, W)", x=x)
     expect_arrays("conv2d", "(O, C/groups, kH, kW)", weight=weight)
-    attributes = _conv2d("conv2d", stride, padding, dilation, groups, algorithm)
-    return _backward("conv2d", attributes, grad_output, x, weight, 0, output_mask)
+    op = _conv2d_op(stride, padding, dilation, groups, algorithm)
+    return _backward(op, grad_output, x, weight, 0, output_mask)
 
 
 def conv1d(
@@ -132,7 +151,7 @@ def conv1d_backward(
     expect_arrays("conv1d", "(O, C/groups, k)", weight=weight)
     attributes = _conv1d("conv1d", stride, padding, dilation, groups, algorithm)
     with named("conv1d", "conv2d"):
-        return _backward("conv2d", attributes, grad_output, x, weight, 0, output_mask)
+        return _backward(Planned("conv2d", attributes), grad_output, x, weight, 0, output_mask)
 
 
 def _conv_transpose2d(
@@ -165,7 +184,7 @@ def conv_transpose2d(
 
     x: (N, C, H, W); weight: (C, O/groups, kH, kW); bias: (O,) or None. Returns (N, O, H', W'), where
     H' = (H-1)*stride - top - bottom + dilation*(kH-1) + output_padding + 1.
-    padding: int | (h, w) | ((top, bottom), (left, right)). algorithm: "auto", "direct" or "im2col".
+    padding: int | (h, w) | ((top, bottom), (left, right)). algorithm: as in `conv2d`.
     Raises ShapeError where shapes do not fit, ValueError for settings out of range, TypeError for wrong types.
     Source: torch.nn.functional.conv_transpose2d.
     """
@@ -195,12 +214,11 @@ def conv_transpose2d_backward(
     expect_arrays("conv_transpose2d", "(N, C, H, W)", x=x)
     expect_arrays("conv_transpose2d", "(C, O/groups, kH, kW)", weight=weight)
     attributes = _conv_transpose2d(stride, padding, output_padding, groups, dilation, algorithm)
-    return _backward("conv_transpose2d", attributes, grad_output, x, weight, 1, output_mask)
+    return _backward(Planned("conv_transpose2d", attributes), grad_output, x, weight, 1, output_mask)
 
 
 def _backward(
-    kind: str,
-    attributes: dict[str, Any],
+    op: Planned,
     grad_output: ArrayLike,
     x: ArrayLike,
     weight: ArrayLike,
@@ -209,13 +227,13 @@ def _backward(
 ) -> Gradients:
     """channel_axis: of the weight, where the output channels (per group, unless it is axis 0) stand."""
     if isinstance(output_mask, (bool, str)) or not hasattr(output_mask, "__len__") or len(output_mask) != 3:
-        raise ValueError(f"{kind}: output_mask must hold three bools (dx, dweight, dbias), got {output_mask!r}")
+        raise ValueError(f"{op.kind}: output_mask must hold three bools (dx, dweight, dbias), got {output_mask!r}")
     shape = np.shape(arrays([weight])[0])
     bias = None
     if output_mask[2] and len(shape) > channel_axis:
-        groups = attributes["groups"] if channel_axis else 1
+        groups = op.attributes["groups"] if channel_axis else 1
         bias = np.zeros(max(shape[channel_axis] * groups, 0), np.float32)
-    dx, dw, db = gradients(kind, attributes, (x, weight, bias), grad_output, [bool(m) for m in output_mask])
+    dx, dw, db = op.gradients((x, weight, bias), grad_output, [bool(m) for m in output_mask])
     return dx, dw, db
 
 

@@ -19,6 +19,25 @@ if TYPE_CHECKING:
     from .._core import Attributes
 
 
+class Planned:
+    """An op with its settings. Kept, it makes calls short: the core remembers the plans of its last shapes."""
+
+    __slots__ = ("attributes", "core", "kind")
+
+    def __init__(self, kind: str, attributes: Attributes) -> None:
+        self.kind = kind
+        self.attributes = attributes
+        self.core = _core.PlannedOp(kind, attributes)
+
+    def gradients(self, inputs: Sequence[Operand | None], grad_output: Operand, mask: Sequence[bool]) -> list[Any]:
+        """The op's gradients for those inputs whose mask is True, None for the others."""
+        if isinstance(grad_output, Symbol):
+            raise TypeError(
+                f"{self.kind}: backward functions take arrays, not symbols; training derives its own gradients"
+            )
+        return list(self.core.backward(arrays(inputs), arrays([grad_output]), mask))
+
+
 def apply(kind: str, attributes: Attributes, x: T, *more: Operand | None) -> T:
     """The op's (first) output: a symbol if any input is one, else an array."""
     inputs = (x, *more)
@@ -30,9 +49,20 @@ def apply(kind: str, attributes: Attributes, x: T, *more: Operand | None) -> T:
     return cast("T", computed)
 
 
+def apply_planned(op: Planned, x: T, *more: Operand | None) -> T:
+    """As `apply`."""
+    inputs = (x, *more)
+    for symbol in inputs:
+        if isinstance(symbol, Symbol):
+            return apply(op.kind, op.attributes, x, *more)
+    computed: Any = op.core.forward(arrays(inputs))[0]
+    return cast("T", computed)
+
+
 def expect(op: str, axes: str, **inputs: object) -> None:
     """Raises ShapeError for an array with another number of axes than "(N, C, L)". Things that are no arrays pass: the
     core refuses them."""
+    rank = axes.count(",") + 1
     for name, x in inputs.items():
         shape = getattr(x, "shape", None)
         if shape is None:
@@ -40,7 +70,7 @@ def expect(op: str, axes: str, **inputs: object) -> None:
                 shape = np.shape(cast("ArrayLike", x))
             except ValueError:  # a ragged list
                 continue
-        if isinstance(shape, tuple) and shape and len(shape) != axes.count(",") + 1:
+        if isinstance(shape, tuple) and shape and len(shape) != rank:
             place = f"{x.tracer.place(op)} ({op})" if isinstance(x, Symbol) else op
             raise _core.ShapeError(f"{place}: {name} must be {axes}, got shape {tuple(shape)}")
 
@@ -64,21 +94,8 @@ def named(op: str, kind: str) -> Iterator[None]:
 
 def input_gradient(kind: str, attributes: Attributes, x: ArrayLike, grad_output: ArrayLike) -> Array:
     """The gradient for x of an op of one input."""
-    gradient: Array = gradients(kind, attributes, (x,), grad_output, (True,))[0]
+    gradient: Array = Planned(kind, attributes).gradients((x,), grad_output, (True,))[0]
     return gradient
-
-
-def gradients(
-    kind: str,
-    attributes: Attributes,
-    inputs: Sequence[Operand | None],
-    grad_output: Operand,
-    mask: Sequence[bool],
-) -> list[Any]:
-    """The op's gradients for those inputs whose mask is True, None for the others."""
-    if isinstance(grad_output, Symbol):
-        raise TypeError(f"{kind}: backward functions take arrays, not symbols; training derives its own gradients")
-    return list(_core.backward(kind, attributes, arrays(inputs), arrays([grad_output]), mask))
 
 
 def arrays(inputs: Sequence[Operand | None]) -> list[Any]:

@@ -6,7 +6,7 @@ from .activation import GELU, Hardswish, LeakyReLU, LogSoftmax, ReLU, ReLU6, Sig
 from .containers import ModuleList, Parallel, Residual, Sequential
 from .conv import Conv1d, Conv2d, ConvTranspose2d
 from .dropout import Dropout
-from .linear import Flatten, Linear
+from .linear import Flatten, Identity, Linear
 from .loss import BCEWithLogitsLoss, CrossEntropyLoss, HingeLoss, HuberLoss, L1Loss, Loss, MSELoss, MultiMarginLoss
 from .module import Module
 from .norm import BatchNorm1d, BatchNorm2d, LocalResponseNorm
@@ -44,6 +44,7 @@ __all__ = [
     "Hardswish",
     "HingeLoss",
     "HuberLoss",
+    "Identity",
     "L1Loss",
     "LeakyReLU",
     "Linear",

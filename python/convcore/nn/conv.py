@@ -55,7 +55,7 @@ class Conv2d(_Conv):
 
     weight: (O, C/groups, kH, kW) and bias: (O,), both first uniform in +-1 / sqrt(C/groups * kH * kW).
     padding: int | (h, w) | ((top, bottom), (left, right)) | "valid" | "same" | "full".
-    algorithm: "auto", "direct" or "im2col". Source: torch.nn.Conv2d.
+    algorithm: as in `functional.conv2d`. Source: torch.nn.Conv2d.
     Raises TypeError or ValueError for wrong settings; in use, what `functional.conv2d` raises.
     """
 
@@ -142,11 +142,11 @@ class Conv1d(_Conv):
 class ConvTranspose2d(_Conv):
     """Transposed 2-D convolution, `functional.conv_transpose2d`. (N, C, H, W) to (N, O, H', W').
 
-    weight: (C, O/groups, kH, kW); bias: (O,). Source: torch.nn.ConvTranspose2d.
+    weight: (C, O/groups, kH, kW); bias: (O,). algorithm: as in `functional.conv2d`. Source: torch.nn.ConvTranspose2d.
     Raises TypeError or ValueError for wrong settings; in use, what `functional.conv_transpose2d` raises.
     """
 
-    settings = (*_Conv.settings, "output_padding")
+    settings = (*_Conv.settings, "output_padding", "algorithm")
 
     def __init__(
         self,
@@ -159,6 +159,8 @@ class ConvTranspose2d(_Conv):
         groups: int = 1,
         bias: bool = True,
         dilation: IntOrPair = 1,
+        *,
+        algorithm: str = "auto",
     ) -> None:
         name = "ConvTranspose2d"
         self.kernel_size = pair(name, "kernel_size", kernel_size)
@@ -167,6 +169,7 @@ class ConvTranspose2d(_Conv):
         self.padding = padding
         self.output_padding = pair(name, "output_padding", output_padding)
         self.dilation = pair(name, "dilation", dilation)
+        self.algorithm = algorithm
         self._set_up(in_channels, out_channels, self.kernel_size, groups, bias)
 
     def _weight_shape(self) -> tuple[int, int]:
@@ -182,4 +185,5 @@ class ConvTranspose2d(_Conv):
             self.output_padding,
             self.groups,
             self.dilation,
+            algorithm=self.algorithm,
         )

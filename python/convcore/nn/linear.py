@@ -1,4 +1,4 @@
-"""Linear and Flatten."""
+"""Linear, Flatten and Identity."""
 
 from __future__ import annotations
 
@@ -54,3 +54,16 @@ class Flatten(Module):
 
     def forward(self, x: Symbol) -> Symbol:
         return F.flatten(x, self.start_dim)
+
+
+class Identity(Module):
+    """Gives what it takes, to stand in for another layer: arguments are ignored. Raises nothing.
+
+    Source: torch.nn.Identity.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        pass
+
+    def forward(self, x: Symbol) -> Symbol:
+        return x

@@ -10,6 +10,7 @@ import numpy as np
 from ..locks import new_lock
 from ..parameter import Buffer, Parameter, Variable, clock, edits
 from ..symbol import Symbol
+from .settings import check_settings
 
 if TYPE_CHECKING:
     import os
@@ -149,6 +150,23 @@ class Module:
         return self
 
     # --- state ----------------------------------------------------------------------------------------------------
+
+    def set_algorithm(self, algorithm: str) -> Self:
+        """Gives every convolution in this module this algorithm: "auto", "exact" (any but Winograd), "direct", ...
+
+        Raises ValueError for a name that `functional.conv2d` does not know; nothing is changed then.
+        """
+        for layer in self.modules():
+            if "algorithm" not in layer.settings:
+                continue
+            before = layer.__dict__["algorithm"]
+            layer.algorithm = algorithm
+            try:
+                check_settings(type(layer).__name__, layer.forward)
+            except ValueError:
+                layer.algorithm = before
+                raise
+        return self
 
     def state_dict(self) -> dict[str, Array]:
         """Copies of all parameters and buffers by name, with PyTorch's names and shapes."""

@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "ops/winograd_map.h"
+
+#include <algorithm>
+#include <atomic>
+
+#include "base/cpu.h"
+#include "base/memory.h"
+#include "base/parallel.h"
+#include "kernels/table.h"
+#include "ops/tiles.h"
+
+namespace convcore {
+namespace {
+
+constexpr int64_t kLine = 16;         // floats in a cache line
+constexpr int64_t kPackChannels = 8;  // input channels whose taps lie in L1 while pack() transforms them
+constexpr int64_t kMaxWidth = 64;     // of a panel
+
+// An odd number of lines: the points, written one after the other, then fall into different sets of the caches.
+int64_t spread(int64_t floats) { return (ceil_div(floats, kLine) | 1) * kLine; }
+
+// Weights are packed in short runs, far from each other, that the processor does not foresee.
+void fetch(const float* p, int64_t floats) {
+  for (int64_t i = 0; i < floats; i += kLine) __builtin_prefetch(p + i);
+}
+
+}  // namespace
+
+WinogradMap::WinogradMap(const WinogradPlan& plan)
+    : s_(plan.shape),
+      transforms_(s_.m == 4 ? table().winograd.f4 : table().winograd.f2),
+      panel_(plan.panel),
+      parts_(s_, plan.part_tiles),
+      panels_(ceil_div(s_.out_c, panel_.nr)),
+      slots_(num_threads()) {}
+
+PointMatrices WinogradMap::v_layout(float* data, int64_t tiles) const {
+  const int64_t lines = ceil_div(s_.in_c, kLine);
+  const int64_t pitch = (lines % 32 == 0 ? lines + 1 : lines) * kLine;  // rows of a product in different sets, too
+  return {data, spread(tiles * pitch), pitch};
+}
+PointMatrices WinogradMap::m_layout(float* data, int64_t tiles) const {
+  return {data, spread(tiles * panel_.nr), panel_.nr};
+}
+
+// Weights as seen from an output channel: 9 taps of each input channel in a row (forward), or 9 taps (turned).
+void WinogradMap::pack_taps(const float* weight, int64_t panel, int64_t first, int64_t last, float* taps) const {
+  const int64_t nr = panel_.nr, width = panel_width(panel);
+  const float* from = weight + panel * nr * s_.w_out;
+  if (width < nr) std::fill_n(taps, (last - first) * 9 * nr, 0.0f);
+  if (!s_.turned) {
+    const int64_t following = std::min(kPackChannels, s_.in_c - last);
+    for (int64_t k = 0; k < width; ++k) fetch(from + k * s_.w_out + last * 9, following * 9);
+    return table().winograd.transpose(from + first * 9, s_.w_out, width, (last - first) * 9, taps, nr);
+  }
+  for (int64_t c = first; c < last; ++c) {
+    if (c + 2 < s_.in_c) fetch(from + (c + 2) * s_.w_in, width * 9);
+    table().winograd.transpose(from + c * s_.w_in, s_.w_out, width, 9, taps + (c - first) * 9 * nr, nr);
+  }
+}
+
+WinogradTaps WinogradMap::taps(const float* taps, int64_t channels) const {
+  const int64_t nr = panel_.nr;
+  return {s_.turned ? taps + 8 * nr : taps, 9 * nr, s_.turned ? -nr : nr, channels, nr};
+}
+
+void WinogradMap::transform_input(const Tensor& in, int64_t first, int64_t last, const PointMatrices& v) const {
+  const int64_t alpha = s_.alpha;
+  int64_t col = first % s_.tiles_w, row = first / s_.tiles_w % s_.tiles_h, n = first / s_.tiles_w / s_.tiles_h;
+  float* to = v.data;
+  for (int64_t t = first; t < last; ++t, to += v.pitch) {
+    const int64_t y = row * s_.m - s_.pad_top, x = col * s_.m - s_.pad_left;
+    const auto clip = [&](int64_t position) { return static_cast<int>(std::clamp<int64_t>(position, 0, alpha)); };
+    transforms_.input({in.f32() + ((n * s_.in_h + y) * s_.in_w + x) * in.pitch, s_.in_w * in.pitch, in.pitch, clip(-y),
+                       clip(s_.in_h - y), clip(-x), clip(s_.in_w - x)},
+                      s_.in_c, to, v.step);
+    if (++col == s_.tiles_w) {
+      col = 0;
+      if (++row == s_.tiles_h) row = 0, ++n;
+    }
+  }
+}
+
+void WinogradMap::multiply(int64_t tiles, const PointMatrices& v, int64_t channel, int64_t length, const float* u,
+                           int64_t u_step, const PointMatrices& m, Prefetch ahead) const {
+  ahead.spread(s_.points());
+  for (int64_t p = 0; p < s_.points(); ++p) {
+    ahead.step();
+    panel_.multiply(
+        {tiles, length, v.data + p * v.step + channel, v.pitch, u + p * u_step, m.data + p * m.step, channel > 0});
+  }
+}
+
+void WinogradMap::transform_output(const PointMatrices& m, int64_t first, int64_t last, int64_t panel,
+                                   const Epilogue& epilogue, const Tensor& out) const {
+  const int64_t channel = panel * panel_.nr, width = panel_width(panel);
+  int64_t col = first % s_.tiles_w, row = first / s_.tiles_w % s_.tiles_h, n = first / s_.tiles_w / s_.tiles_h;
+  const float* from = m.data;
+  WinogradStore to{};
+  to.row_pitch = s_.out_w * out.pitch, to.pixel_pitch = out.pitch;
+  to.residual_row_pitch = s_.out_w * epilogue.residual_pitch, to.residual_pixel_pitch = epilogue.residual_pitch;
+  to.bias = epilogue.bias ? epilogue.bias + channel : nullptr;
+  to.lower = epilogue.lower, to.upper = epilogue.upper;
+  for (int64_t t = first; t < last; ++t, from += m.pitch) {
+    const int64_t y = row * s_.m, x = col * s_.m, pixel = (n * s_.out_h + y) * s_.out_w + x;
+    to.y = out.f32() + pixel * out.pitch + channel;
+    to.rows = static_cast<int>(std::min<int64_t>(s_.m, s_.out_h - y));
+    to.columns = static_cast<int>(std::min<int64_t>(s_.m, s_.out_w - x));
+    if (epilogue.residual) to.residual = epilogue.residual_at(pixel) + channel;
+    transforms_.output(from, m.step, width, to);
+    if (++col == s_.tiles_w) {
+      col = 0;
+      if (++row == s_.tiles_h) row = 0, ++n;
+    }
+  }
+}
+
+void WinogradMap::gather_moments(int64_t part, int64_t panel, const Epilogue& epilogue, const Tensor& out) const {
+  if (!epilogue.statistics || !parts_.whole_rows()) return;
+  const int64_t pixel = parts_.pixel(part), channel = panel * panel_.nr;
+  float* mean = epilogue.statistics + 2 * part * s_.out_c + channel;
+  table().norm.moments({parts_.pixel(part + 1) - pixel, panel_width(panel), out.pitch, 0},
+                       out.f32() + pixel * out.pitch + channel, mean, mean + s_.out_c);
+}
+
+int64_t WinogradMap::u_step() const { return spread(s_.in_c * panel_.nr); }
+
+void WinogradMap::pack_u(const float* weight, std::byte* packed) const {
+  const int64_t nr = panel_.nr, chunks = ceil_div(s_.in_c, kPackChannels), step = u_step();
+  parallel_for(panels_ * chunks, 1, s_.points() * kPackChannels * nr, [&](int64_t begin, int64_t end) {
+    float room[kPackChannels * 9 * kMaxWidth];
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t panel = i / chunks, c = i % chunks * kPackChannels, last = std::min(c + kPackChannels, s_.in_c);
+      pack_taps(weight, panel, c, last, room);
+      transforms_.filter(taps(room, last - c), reinterpret_cast<float*>(packed) + panel * s_.points() * step + c * nr,
+                         step);
+    }
+  });
+}
+
+// ---- Blocked ----
+
+BlockedWinograd::BlockedWinograd(const WinogradPlan& plan) : WinogradMap(plan) {
+  slots_ = std::clamp<int64_t>(parts_.count(), 1, slots_);
+}
+
+size_t BlockedWinograd::packed_bytes() const { return u_bytes(); }
+size_t BlockedWinograd::workspace_bytes() const {
+  const int64_t most = parts_.most();
+  return static_cast<size_t>(slots_) * (bytes(v_layout(nullptr, most)) + bytes(m_layout(nullptr, most)));
+}
+
+void BlockedWinograd::run(const Tensor& in, const std::byte* packed, const Epilogue& epilogue, const Tensor& out,
+                          std::byte* workspace) const {
+  const float* u = reinterpret_cast<const float*>(packed);
+  const int64_t most = parts_.most(), cost = 2 * s_.points() * s_.tiles() * s_.in_c * s_.out_c / slots_;
+  const size_t v_bytes = bytes(v_layout(nullptr, most)), slot_bytes = v_bytes + bytes(m_layout(nullptr, most));
+  std::atomic<int64_t> next{0};
+  parallel_for(slots_, 1, cost, [&](int64_t begin, int64_t end) {
+    for (int64_t slot = begin; slot < end; ++slot) {
+      std::byte* scratch = workspace + static_cast<size_t>(slot) * slot_bytes;
+      const PointMatrices v = v_layout(reinterpret_cast<float*>(scratch), most);
+      const PointMatrices m = m_layout(reinterpret_cast<float*>(scratch + v_bytes), most);
+      int64_t part = next.fetch_add(1, std::memory_order_relaxed);
+      while (part < parts_.count()) {
+        const int64_t following = next.fetch_add(1, std::memory_order_relaxed);
+        const int64_t first = parts_.first(part), last = parts_.first(part + 1);
+        transform_input(in, first, last, v);
+        for (int64_t panel = 0; panel < panels_; ++panel) {
+          multiply(last - first, v, 0, s_.in_c, u + panel * s_.points() * u_step(), u_step(), m,
+                   panel == 0 ? input_of(following, in) : Prefetch{});
+          transform_output(m, first, last, panel, epilogue, out);
+          gather_moments(part, panel, epilogue, out);
+        }
+        part = following;
+      }
+    }
+  });
+}
+
+// The pixels under its tiles; the rows and columns that they share with other tiles are left to chance.
+Prefetch BlockedWinograd::input_of(int64_t part, const Tensor& in) const {
+  if (part >= parts_.count()) return {};
+  const int64_t first = parts_.first(part), tiles = parts_.first(part + 1) - first, col = first % s_.tiles_w;
+  const int64_t row = first / s_.tiles_w, image = row / s_.tiles_h, y = std::min(row % s_.tiles_h * s_.m, s_.in_h);
+  const int64_t x = std::min(col * s_.m, s_.in_w);
+  const int64_t columns = std::min((parts_.whole_rows() ? s_.tiles_w : tiles) * s_.m, s_.in_w - x);
+  const int64_t rows = std::min(ceil_div(tiles, s_.tiles_w) * s_.m, (s_.n - image) * s_.in_h - y);
+  return {in.f32() + ((image * s_.in_h + y) * s_.in_w + x) * in.pitch,
+          s_.in_c,
+          in.pitch,
+          columns,
+          (s_.in_w - columns) * in.pitch,
+          rows * columns};
+}
+
+// ---- Shared ----
+
+SharedWinograd::SharedWinograd(const WinogradPlan& plan)
+    : WinogradMap(plan),
+      from_taps_(plan.way == WinogradWay::shared_taps),
+      block_parts_(std::max<int64_t>(1, plan.block_tiles / std::max<int64_t>(parts_.most(), 1))),
+      chunk_(plan.chunk),
+      chunk_step_(from_taps_ ? spread(chunk_ * panel_.nr) : 0) {
+  for (int64_t part = 0; part < parts_.count(); part += block_parts_) {
+    const int64_t last = std::min(part + block_parts_, parts_.count());
+    block_tiles_ = std::max(block_tiles_, parts_.first(last) - parts_.first(part));
+  }
+  slots_ = std::clamp<int64_t>(panels_, 1, slots_);
+}
+
+size_t SharedWinograd::packed_bytes() const {
+  return from_taps_ ? static_cast<size_t>(panels_ * s_.in_c * 9 * panel_.nr) * 4 : u_bytes();
+}
+size_t SharedWinograd::slot_bytes() const {
+  return bytes({nullptr, chunk_step_, 0}) + bytes(m_layout(nullptr, block_tiles_));
+}
+size_t SharedWinograd::workspace_bytes() const {
+  return bytes(v_layout(nullptr, block_tiles_)) + static_cast<size_t>(slots_) * slot_bytes();
+}
+
+void SharedWinograd::pack(const float* weight, std::byte* packed) const {
+  if (!from_taps_) return pack_u(weight, packed);
+  const int64_t chunks = ceil_div(s_.in_c, kPackChannels), channel = 9 * panel_.nr;
+  parallel_for(panels_ * chunks, 1, kPackChannels * channel, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t panel = i / chunks, c = i % chunks * kPackChannels;
+      pack_taps(weight, panel, c, std::min(c + kPackChannels, s_.in_c),
+                reinterpret_cast<float*>(packed) + (panel * s_.in_c + c) * channel);
+    }
+  });
+}
+
+void SharedWinograd::run(const Tensor& in, const std::byte* packed, const Epilogue& epilogue, const Tensor& out,
+                         std::byte* workspace) const {
+  const PointMatrices v = v_layout(reinterpret_cast<float*>(workspace), block_tiles_);
+  for (int64_t part = 0; part < parts_.count(); part += block_parts_) {
+    const int64_t last_part = std::min(part + block_parts_, parts_.count());
+    const int64_t first = parts_.first(part), tiles = parts_.first(last_part) - first;
+    parallel_for(tiles, 1, 4 * s_.points() * s_.in_c, [&](int64_t begin, int64_t end) {
+      transform_input(in, first + begin, first + end, {v.data + begin * v.pitch, v.step, v.pitch});
+    });
+    std::atomic<int64_t> next{0};
+    parallel_for(slots_, 1, 2 * s_.points() * tiles * s_.in_c * s_.out_c / slots_, [&](int64_t begin, int64_t end) {
+      for (int64_t slot = begin; slot < end; ++slot)
+        for (int64_t panel; (panel = next.fetch_add(1, std::memory_order_relaxed)) < panels_;)
+          run_panel(panel, part, last_part, v, reinterpret_cast<const float*>(packed), epilogue, out,
+                    workspace + bytes(v) + static_cast<size_t>(slot) * slot_bytes());
+    });
+  }
+}
+
+void SharedWinograd::run_panel(int64_t panel, int64_t first_part, int64_t last_part, const PointMatrices& v,
+                               const float* packed, const Epilogue& epilogue, const Tensor& out,
+                               std::byte* scratch) const {
+  const int64_t channel = 9 * panel_.nr, first = parts_.first(first_part), tiles = parts_.first(last_part) - first;
+  float* u = reinterpret_cast<float*>(scratch);
+  const PointMatrices m = m_layout(reinterpret_cast<float*>(scratch + bytes({nullptr, chunk_step_, 0})), block_tiles_);
+  if (!from_taps_) multiply(tiles, v, 0, s_.in_c, packed + panel * s_.points() * u_step(), u_step(), m, {});
+  for (int64_t c = 0; from_taps_ && c < s_.in_c; c += chunk_) {
+    const int64_t length = std::min(chunk_, s_.in_c - c), following = std::min(chunk_, s_.in_c - c - length);
+    const float* from = packed + (panel * s_.in_c + c) * channel;
+    transforms_.filter(taps(from, length), u, chunk_step_);
+    multiply(tiles, v, c, length, u, chunk_step_, m,
+             {from + length * channel, channel, channel, following, 0, following});
+  }
+  for (int64_t part = first_part; part < last_part; ++part) {
+    const int64_t begin = parts_.first(part), end = parts_.first(part + 1);
+    transform_output({m.data + (begin - first) * m.pitch, m.step, m.pitch}, begin, end, panel, epilogue, out);
+    gather_moments(part, panel, epilogue, out);
+  }
+}
+
+}  // namespace convcore
