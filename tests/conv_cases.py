@@ -117,6 +117,19 @@ def conv_cases() -> list[Case]:
         conv((2, 1, 8, 8), 1, 3, bias=False),
         conv((3, 1, 12, 12), 6, 5, padding=2),
         conv((1, 17, 4, 4), 3, 3, padding=1, bias=False),
+        # few output channels, as planes: parts of a vector, strided, dilated, more taps than a tile
+        *(conv((2, 3, 7, 19), o, 3, padding=1) for o in (1, 2, 3, 4, 5, 6, 7, 8, 9)),
+        conv((2, 17, 6, 33), 4, (2, 3), padding=(0, 1, 2, 1)),
+        conv((1, 5, 13, 12), 3, 3, dilation=(2, 3), padding=3),
+        conv((2, 4, 9, 18), 2, 3, stride=(2, 1), padding=1, bias=False),
+        conv((3, 2, 11, 40), 7, (5, 4), stride=(3, 2), padding=(4, 0, 1, 3)),
+        # backward-input by rows of several images, one and two panels, rows that no tap reaches
+        conv((15, 6, 7, 8), 9, 3),
+        conv((3, 20, 7, 9), 16, (2, 3), stride=(3, 2)),
+        conv((2, 13, 12, 9), 8, (3, 2), stride=(2, 1), dilation=(3, 1), padding=(1, 4, 0, 1)),
+        # backward-weight of long rows, in parts
+        conv((1, 2, 3, 2100), 9, 3, padding=1),
+        conv((1, 24, 9, 10), 48, (4, 3), stride=2, padding=2),
         # rank 3: H = 1
         conv((2, 3, 11), 5, (1, 3), padding=(0, 0, 1, 1)),
         conv((2, 8, 20), 16, (1, 5), stride=(1, 2), padding=(0, 0, 2, 1), dilation=(1, 2)),

@@ -11,6 +11,11 @@
 #include "ops/tiles.h"
 
 namespace convcore {
+namespace {
+
+constexpr int64_t kTasksPerThread = 4;
+
+}  // namespace
 
 bool ScatterConvolution::accepts(const Conv2dGeometry& g) {
   return g.groups == 1 && g.kernel_w > 1 && g.dilation_w == 1;
@@ -38,17 +43,17 @@ ScatterConvolution::ScatterConvolution(const Conv2dGeometry& g)
   std::stable_sort(rows_.begin(), rows_.end(), [&](int64_t a, int64_t b) {
     return a * g.dilation_h % g.stride_h < b * g.dilation_h % g.stride_h;
   });
-  halo_h_ = (g.out_h - 1) * g.stride_h + (g.kernel_h - 1) * g.dilation_h + 1;
   halo_w_ = (g.out_w - 1) * g.stride_w + g.kernel_w;
-  slots_ = std::clamp<int64_t>(num_threads(), 1, std::max<int64_t>(g.n, 1));
-  groups_ = std::min(ceil_div(ceil_div(g.n, tile_.mr), slots_) * slots_, g.n);
-  image_floats_ = halo_h_ * halo_w_ * g.c;
-  images_bytes_ = align_up(std::min<int64_t>(tile_.mr, g.n) * image_floats_ * 4);
+  groups_ = ceil_div(g.n, tile_.mr);
+  const int64_t wanted = num_threads() > 1 ? num_threads() * kTasksPerThread : 1;
+  shares_ = std::clamp<int64_t>(wanted / std::max<int64_t>(groups_, 1), 1, g.h);
+  slots_ = std::clamp<int64_t>(num_threads(), 1, std::max<int64_t>(groups_ * shares_, 1));
+  sums_bytes_ = align_up(tile_.mr * halo_w_ * g.c * 4);
   offsets_bytes_ = align_up(g.kernel_h * sizeof(int64_t));
 }
 
 size_t ScatterConvolution::packed_bytes() const { return g_.kernel_h * panels_ * g_.o * tile_.nr * 4; }
-size_t ScatterConvolution::workspace_bytes() const { return slots_ * (images_bytes_ + offsets_bytes_); }
+size_t ScatterConvolution::workspace_bytes() const { return slots_ * (sums_bytes_ + offsets_bytes_); }
 
 // packed: [panel][kh in the order of rows_][o][NR], column kw * C + c
 void ScatterConvolution::pack(const float* weight, std::byte* packed) const {
@@ -68,67 +73,65 @@ void ScatterConvolution::run(const Tensor& dy, const std::byte* packed, const Ep
   std::atomic<int64_t> next{0};
   parallel_for(slots_, 1, g_.flops() / slots_, [&](int64_t begin, int64_t end) {
     for (int64_t slot = begin; slot < end; ++slot) {
-      std::byte* own = workspace + slot * (images_bytes_ + offsets_bytes_);
-      float* images = reinterpret_cast<float*>(own);
-      for (int64_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < groups_;) {
-        const int64_t n = g_.n * i / groups_, count = g_.n * (i + 1) / groups_ - n;
-        run_images(n, count, dy, reinterpret_cast<const float*>(packed), images,
-                   reinterpret_cast<int64_t*>(own + images_bytes_));
-        for (int64_t k = 0; k < count; ++k) store_image(images + k * image_floats_, n + k, epilogue, dx);
+      std::byte* own = workspace + slot * (sums_bytes_ + offsets_bytes_);
+      float* sums = reinterpret_cast<float*>(own);
+      int64_t* offsets = reinterpret_cast<int64_t*>(own + sums_bytes_);
+      for (int64_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < groups_ * shares_;) {
+        const int64_t group = i / shares_, share = i % shares_, n = g_.n * group / groups_;
+        const int64_t count = g_.n * (group + 1) / groups_ - n;
+        for (int64_t row = g_.h * share / shares_; row < g_.h * (share + 1) / shares_; ++row) {
+          sum_row(n, count, row, dy, reinterpret_cast<const float*>(packed), sums, offsets);
+          for (int64_t k = 0; k < count; ++k) store_row(sums + k * halo_w_ * g_.c, n + k, row, epilogue, dx);
+        }
       }
     }
   });
 }
 
-void ScatterConvolution::run_images(int64_t n, int64_t count, const Tensor& dy, const float* packed, float* images,
-                                    int64_t* offsets) const {
-  std::memset(images, 0, count * image_floats_ * 4);
-  const int64_t nr = tile_.nr, row_floats = g_.out_w * dy.pitch;
-  const float *x[kMaxTileRows], *in = dy.f32() + n * g_.out_h * row_floats;
+void ScatterConvolution::sum_row(int64_t n, int64_t count, int64_t row, const Tensor& dy, const float* packed,
+                                 float* sums, int64_t* offsets) const {
+  const int64_t nr = tile_.nr, row_floats = g_.out_w * dy.pitch, sums_floats = halo_w_ * g_.c;
+  std::memset(sums, 0, count * sums_floats * 4);
+  // The rows of the kernel that reach this row from within dy lie side by side.
+  int64_t first = 0, segments = 0;
+  for (size_t i = 0; i < rows_.size(); ++i) {
+    const int64_t distance = row + g_.pad_top - rows_[i] * g_.dilation_h;
+    if (distance < 0 || distance % g_.stride_h || distance / g_.stride_h >= g_.out_h) continue;
+    if (segments == 0) first = static_cast<int64_t>(i);
+    offsets[segments++] = distance / g_.stride_h * row_floats;
+  }
+  if (segments == 0) return;
+  const float* x[kMaxTileRows];
   float* y[kMaxTileRows];
-  for (int64_t ih = 0; ih < halo_h_; ++ih) {
-    // The rows of the kernel that reach this row of dx from within dy lie side by side.
-    int64_t first = 0, segments = 0;
-    for (size_t i = 0; i < rows_.size(); ++i) {
-      const int64_t distance = ih - rows_[i] * g_.dilation_h;
-      if (distance < 0 || distance % g_.stride_h || distance / g_.stride_h >= g_.out_h) continue;
-      if (segments == 0) first = static_cast<int64_t>(i);
-      offsets[segments++] = distance / g_.stride_h * row_floats;
+  for (int64_t panel = 0; panel < panels_; ++panel) {
+    const float* w = packed + (panel * g_.kernel_h + first) * g_.o * nr;
+    const int columns = static_cast<int>(std::min(nr, columns_ - panel * nr));
+    for (int64_t k = 0; k < count; ++k) {
+      x[k] = dy.f32() + (n + k) * g_.out_h * row_floats;
+      y[k] = sums + k * sums_floats + panel * nr;
     }
-    if (segments == 0) continue;
-    for (int64_t panel = 0; panel < panels_; ++panel) {
-      const float* w = packed + (panel * g_.kernel_h + first) * g_.o * nr;
-      const int columns = static_cast<int>(std::min(nr, columns_ - panel * nr));
-      for (int64_t k = 0; k < count; ++k) {
-        x[k] = in + k * g_.out_h * row_floats;
-        y[k] = images + k * image_floats_ + ih * halo_w_ * g_.c + panel * nr;
-      }
-      for (int64_t ow = 0; ow < g_.out_w; ++ow) {
-        tile_.gather(static_cast<int>(count), columns, x, offsets, segments, g_.o, w, y, {.add = y});
-        for (int64_t k = 0; k < count; ++k) x[k] += dy.pitch, y[k] += g_.stride_w * g_.c;
-      }
+    for (int64_t ow = 0; ow < g_.out_w; ++ow) {
+      tile_.gather(static_cast<int>(count), columns, x, offsets, segments, g_.o, w, y, {.add = y});
+      for (int64_t k = 0; k < count; ++k) x[k] += dy.pitch, y[k] += g_.stride_w * g_.c;
     }
   }
 }
 
-// The part of the buffer that is dx; rows and columns that dy does not reach are zero.
-void ScatterConvolution::store_image(const float* image, int64_t n, const Epilogue& epilogue, const Tensor& dx) const {
-  const bool plain = dx.pitch == g_.c && !epilogue.bias && !epilogue.residual && !epilogue.clamps();
-  const int64_t reached = std::clamp<int64_t>(halo_w_ - g_.pad_left, 0, g_.w);
-  for (int64_t ih = 0; ih < g_.h; ++ih) {
-    const int64_t row = ih + g_.pad_top, pixel = (n * g_.h + ih) * g_.w, columns = row < halo_h_ ? reached : 0;
-    const float* from = image + (row * halo_w_ + g_.pad_left) * g_.c;
-    float* to = dx.f32() + pixel * dx.pitch;
-    if (plain) {
-      if (columns > 0) std::memcpy(to, from, columns * g_.c * 4);
-      std::memset(to + columns * g_.c, 0, (g_.w - columns) * g_.c * 4);
-      continue;
-    }
-    for (int64_t iw = 0; iw < g_.w; ++iw, to += dx.pitch) {
-      const float* residual = epilogue.residual_at(pixel + iw);
-      for (int64_t c = 0; c < g_.c; ++c)
-        to[c] = finished(iw < columns ? from[iw * g_.c + c] : 0.0f, c, residual, epilogue);
-    }
+// The part of the buffer that is dx; columns that dy does not reach are zero.
+void ScatterConvolution::store_row(const float* sums, int64_t n, int64_t row, const Epilogue& epilogue,
+                                   const Tensor& dx) const {
+  const int64_t pixel = (n * g_.h + row) * g_.w, columns = std::clamp<int64_t>(halo_w_ - g_.pad_left, 0, g_.w);
+  const float* from = sums + g_.pad_left * g_.c;
+  float* to = dx.f32() + pixel * dx.pitch;
+  if (dx.pitch == g_.c && !epilogue.bias && !epilogue.residual && !epilogue.clamps()) {
+    if (columns > 0) std::memcpy(to, from, columns * g_.c * 4);
+    std::memset(to + columns * g_.c, 0, (g_.w - columns) * g_.c * 4);
+    return;
+  }
+  for (int64_t iw = 0; iw < g_.w; ++iw, to += dx.pitch) {
+    const float* residual = epilogue.residual_at(pixel + iw);
+    for (int64_t c = 0; c < g_.c; ++c)
+      to[c] = finished(iw < columns ? from[iw * g_.c + c] : 0.0f, c, residual, epilogue);
   }
 }
 

@@ -3,7 +3,8 @@
 // halo as wide as the kernel around dy; here a tile's columns are the kW*C neighbours that one column of dy reaches in a
 // row of dx, and tiles are added into dx:
 //   dx[ih][ow*stride + kw][c] += sum over kh, o of dy[oh][ow][o] * w[o][c][kh][kw], ih = oh*stride + kh*dilation
-// The rows of a tile are the same pixel of several images, each summed up in a buffer with a halo, in a fixed order.
+// A row of dx is summed up in a buffer with a halo, in a fixed order: of several images at once, whose pixels at one place
+// are the rows of a tile.
 #pragma once
 
 #include <vector>
@@ -28,19 +29,20 @@ class ScatterConvolution final : public ConvMap {
            std::byte* workspace) const override;
 
  private:
-  void run_images(int64_t n, int64_t count, const Tensor& dy, const float* packed, float* images,
-                  int64_t* offsets) const;
-  void store_image(const float* image, int64_t n, const Epilogue& epilogue, const Tensor& dx) const;
+  // Row `row` of dx, of images n to n + count.
+  void sum_row(int64_t n, int64_t count, int64_t row, const Tensor& dy, const float* packed, float* sums,
+               int64_t* offsets) const;
+  void store_row(const float* sums, int64_t n, int64_t row, const Epilogue& epilogue, const Tensor& dx) const;
 
   Conv2dGeometry g_;
   int64_t columns_;  // kW * C
   TileShape tile_;
   int64_t panels_;             // of tile_.nr columns
   std::vector<int64_t> rows_;  // kh, those that reach the same rows of dx side by side
-  int64_t halo_h_, halo_w_;    // pixels of dx that dy reaches
-  int64_t groups_, slots_;     // groups of images
-  int64_t image_floats_;
-  size_t images_bytes_, offsets_bytes_;  // of a slot
+  int64_t halo_w_;             // columns of dx that dy reaches
+  int64_t groups_, shares_;    // of images; of the rows of a group, for the threads
+  int64_t slots_;
+  size_t sums_bytes_, offsets_bytes_;  // of a slot
 };
 
 }  // namespace convcore
