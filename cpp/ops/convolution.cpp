@@ -49,6 +49,13 @@ const ConvAlgorithm& choose_algorithm(std::string_view op, const Conv2dGeometry&
   throw ValueError(message(op, "algorithm '", wanted, "' does not serve this convolution"));
 }
 
+size_t ConvMap::once_bytes() const { return align_up(packed_bytes()) + workspace_bytes(); }
+void ConvMap::run_once(const Tensor& in, const float* weight, const Epilogue& epilogue, const Tensor& out,
+                       std::byte* workspace) const {
+  pack(weight, workspace);
+  run(in, workspace, epilogue, out, workspace + align_up(packed_bytes()));
+}
+
 size_t bias_gradient_bytes(int64_t channels) { return align_up(kBiasChunks * channels * 4); }
 
 void bias_gradient(const Tensor& dy, float* db, std::byte* workspace) {

@@ -83,8 +83,8 @@ OpNeeds ConvolutionOp::needs() const {
     needs.forward = std::max(needs.forward, align_up(channels) + weights);  // pack()'s
   }
   if (backward_weight_)
-    needs.backward = std::max({align_up(backward_input_->packed_bytes()) + backward_input_->workspace_bytes(),
-                               backward_weight_->workspace_bytes(), bias_gradient_bytes(output_channels_)});
+    needs.backward = std::max({backward_input_->once_bytes(), backward_weight_->workspace_bytes(),
+                               bias_gradient_bytes(output_channels_)});
   return needs;
 }
 
@@ -131,11 +131,8 @@ void ConvolutionOp::forward(const OpCall& call) const {
 void ConvolutionOp::backward(const OpCall& call) const {
   const Tensor &x = call.inputs[kX], &dy = call.grad_outputs[0];
   // dx: dy through the transposed weights
-  if (call.grad_inputs[kX]) {
-    std::byte* workspace = call.workspace + align_up(backward_input_->packed_bytes());
-    backward_input_->pack(call.inputs[kWeight].f32(), call.workspace);
-    backward_input_->run(dy, call.workspace, {}, call.grad_inputs[kX], workspace);
-  }
+  if (call.grad_inputs[kX])
+    backward_input_->run_once(dy, call.inputs[kWeight].f32(), {}, call.grad_inputs[kX], call.workspace);
   // dw: x against dy, summed over pixels
   if (call.grad_inputs[kWeight]) {
     const bool turned = forward_pass_ != Pass::forward;
