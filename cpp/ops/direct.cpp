@@ -20,6 +20,7 @@ constexpr int64_t kMinBlockColumns = 64;   // shorter parts of a row would mostl
 constexpr int64_t kMaxTaps = 1 << 16;      // lists of taps stay smaller than weights
 constexpr int64_t kTasksPerSlot = 4;       // enough to even out threads that are slowed by others
 constexpr int64_t kPackedRows = 8;         // rows of the weights that are walked at a time: few pages
+constexpr int64_t kOnceRun = 1024;          // floats of the weights that are read in a run where they are used once
 constexpr int64_t kOnceProducts = 64;      // of a sum between two visits to the output, where weights are used once
 constexpr int64_t kLeastMoments = 16;      // pixels: moments of fewer cost as much as the pixels
 constexpr int64_t kMomentChannels = 64;    // gathered together, so that sums do not wait for each other
@@ -71,10 +72,11 @@ void DirectConvolution::plan_once() {
   int64_t pixels = 0;
   for (size_t i = 0; i < parts_.size(); ++i) {
     if (parts_[i].block_rows < s_.parts[i].rows || parts_[i].block_cols < s_.parts[i].cols) return;
-    pixels += s_.parts[i].rows * s_.parts[i].cols;
+    if (!s_.parts[i].taps.empty()) pixels += s_.parts[i].rows * s_.parts[i].cols;
   }
-  const int64_t channel_floats = panels_ * panel_floats_ / s_.in_c;
-  int64_t channels = std::min(s_.in_c, cpu_info().l2 * 3 / 8 / 4 / channel_floats);
+  const int64_t channel_floats = panel_floats_ / s_.in_c;  // of a panel, of one input channel
+  once_panels_ = std::min(panels_, ceil_div(kOnceRun, tile_.nr * s_.taps));
+  int64_t channels = std::min(s_.in_c, cpu_info().l2 * 3 / 8 / 4 / (once_panels_ * channel_floats));
   while (channels > 0 && s_.in_c % channels) --channels;
   if (channels == 0) return;
   const int64_t slices = s_.in_c / channels, visits = (slices - 1) * pixels * s_.out_c;
@@ -170,7 +172,7 @@ size_t DirectConvolution::workspace_bytes() const {
 }
 size_t DirectConvolution::once_bytes() const {
   if (once_channels_ == 0) return ConvMap::once_bytes();
-  return align_up(s_.groups * panels_ * panel_floats_ / s_.in_c * once_channels_ * 4) + once_slots_ * parts_.size() * slot_bytes_;
+  return once_slots_ * (once_packed_bytes() + parts_.size() * slot_bytes_);
 }
 
 DirectConvolution::Scratch DirectConvolution::scratch(std::byte* slot) const {
@@ -183,7 +185,7 @@ DirectConvolution::Scratch DirectConvolution::scratch(std::byte* slot) const {
 // packed: [group][panel][part][tap][input channel][NR], zero beyond the last channel.
 void DirectConvolution::pack(const float* weight, std::byte* packed) const {
   parallel_for(s_.groups * panels_, 1, panel_floats_ * 4, [&](int64_t begin, int64_t end) {
-    pack_slice(whole(), begin, end, weight, reinterpret_cast<float*>(packed), past_caches_);
+    pack_slice(whole(), begin, end, weight, reinterpret_cast<float*>(packed) + begin * panel_floats_, past_caches_);
     table().pack.fence();
   });
 }
@@ -197,7 +199,7 @@ void DirectConvolution::pack_slice(const Slice& slice, int64_t begin, int64_t en
     for (int64_t p = begin; p < end; ++p) {
       const int64_t first = p % panels_ * nr, columns = std::min<int64_t>(nr, s_.out_c - first);
       const float* source = weight + p / panels_ * s_.w_group + first * s_.w_out + c * s_.w_in;
-      float* panel = packed + p * slice.panel_floats + (c - slice.channel) * nr;
+      float* panel = packed + (p - begin) * slice.panel_floats + (c - slice.channel) * nr;
       const int64_t channels = std::min(block, end_channel - c), place = slice.place[0];
       TransposeArgs args{source, s_.w_out, columns, 1, s_.taps, panel, slice.place, nr, nr, past_caches};
       if (s_.w_in < s_.w_out) {  // an output channel's weights lie together
@@ -227,36 +229,37 @@ void DirectConvolution::run(const Tensor& in, const std::byte* packed, const Epi
       for (int64_t number; (number = next.fetch_add(1, std::memory_order_relaxed)) < tasks_;) {
         const Task t = task(number);
         prepare(t, in, epilogue, out, own);
-        multiply(t, whole(), in, reinterpret_cast<const float*>(packed), epilogue, out, own);
+        const int64_t first = (t.group * panels_ + t.panel) * panel_floats_;
+        multiply(t, whole(), in, reinterpret_cast<const float*>(packed) + first, epilogue, out, own);
       }
     }
   });
 }
 
-// The weights are read once, in the order in which they lie in memory, a slice of input channels at a time, which is
-// packed into L2 and used there. The output, of few pixels, is visited for each slice.
+// The weights are read once, a slice of input channels of a few panels at a time, which is packed into L2 and used
+// there. The output, of few pixels, is visited for each slice.
 void DirectConvolution::run_once(const Tensor& in, const float* weight, const Epilogue& epilogue, const Tensor& out,
                                  std::byte* workspace) const {
   if (once_channels_ == 0) return ConvMap::run_once(in, weight, epilogue, out, workspace);
   const int64_t all = s_.groups * panels_, parts = static_cast<int64_t>(parts_.size());
-  float* packed = reinterpret_cast<float*>(workspace);
-  const Slice first{0, once_channels_, panel_floats_ / s_.in_c * once_channels_, once_place_.data()};
-  std::byte* slots = workspace + align_up(all * first.panel_floats * 4);
+  const size_t packed_bytes = once_packed_bytes();
   parallel_for(once_slots_, 1, 2 * products() / once_slots_, [&](int64_t begin, int64_t end) {
     for (int64_t slot = begin; slot < end; ++slot) {
+      std::byte* own = workspace + slot * (packed_bytes + parts * slot_bytes_);
+      float* packed = reinterpret_cast<float*>(own);
+      const auto part_scratch = [&](int64_t part) { return scratch(own + packed_bytes + part * slot_bytes_); };
       const int64_t last = all * (slot + 1) / once_slots_;
-      int64_t count = 0;
-      for (int64_t p = all * slot / once_slots_; p < last; p += count) {  // the panels of one group
-        count = std::min(last - p, panels_ - p % panels_);
+      const auto count = [&](int64_t p) { return std::min({once_panels_, last - p, panels_ - p % panels_}); };
+      for (int64_t p = all * slot / once_slots_; p < last; p += count(p)) {
         const auto part_task = [&](int64_t part) {
           return Task{.part = part, .n = 0, .images = 1, .row = 0, .rows = s_.parts[part].rows, .col = 0,
-                      .cols = s_.parts[part].cols, .group = p / panels_, .panel = p % panels_, .panels = count};
+                      .cols = s_.parts[part].cols, .group = p / panels_, .panel = p % panels_, .panels = count(p)};
         };
-        const auto own = [&](int64_t part) { return scratch(slots + (slot * parts + part) * slot_bytes_); };
-        for (int64_t i = 0; i < parts; ++i) prepare(part_task(i), in, epilogue, out, own(i));
-        for (Slice slice = first; slice.channel < s_.in_c; slice.channel += slice.channels) {
-          pack_slice(slice, p, p + count, weight, packed, false);
-          for (int64_t i = 0; i < parts; ++i) multiply(part_task(i), slice, in, packed, epilogue, out, own(i));
+        for (int64_t i = 0; i < parts; ++i) prepare(part_task(i), in, epilogue, out, part_scratch(i));
+        Slice slice{0, once_channels_, panel_floats_ / s_.in_c * once_channels_, once_place_.data()};
+        for (; slice.channel < s_.in_c; slice.channel += slice.channels) {
+          pack_slice(slice, p, p + count(p), weight, packed, false);
+          for (int64_t i = 0; i < parts; ++i) multiply(part_task(i), slice, in, packed, epilogue, out, part_scratch(i));
         }
       }
     }
@@ -330,7 +333,7 @@ void DirectConvolution::prepare(const Task& task, const Tensor& in, const Epilog
     }
 }
 
-void DirectConvolution::multiply(const Task& task, const Slice& slice, const Tensor& in, const float* packed,
+void DirectConvolution::multiply(const Task& task, const Slice& slice, const Tensor& in, const float* panels,
                                  const Epilogue& epilogue, const Tensor& out, const Scratch& scratch) const {
   const Part& p = parts_[task.part];
   const SubConvolution& sub = s_.parts[task.part];
@@ -349,7 +352,7 @@ void DirectConvolution::multiply(const Task& task, const Slice& slice, const Ten
 
   const int64_t columns = tile_.nr, channel0 = task.group * s_.out_c + task.panel * columns;
   const int64_t pixels = task.images * task.rows * task.cols, tiles = ceil_div(pixels, tile_.mr);
-  const float* w = packed + (task.group * panels_ + task.panel) * slice.panel_floats + p.weights / s_.in_c * slice.channels;
+  const float* w = panels + p.weights / s_.in_c * slice.channels;
   int64_t counted = channel0, stored = channel0;  // channels whose moments are gathered, that are in memory
   TileStore store;
   if (last_slice) store = {epilogue.bias ? epilogue.bias + channel0 : nullptr, nullptr, epilogue.lower, epilogue.upper};

@@ -6,6 +6,7 @@
 
 #include <vector>
 
+#include "base/memory.h"
 #include "kernels/tile.h"
 #include "ops/convolution.h"
 #include "ops/sub_convolution.h"
@@ -69,6 +70,7 @@ class DirectConvolution final : public ConvMap {
   struct Source;
   Source source(const Part& part, const Tensor& in) const;
   void plan_once();
+  size_t once_packed_bytes() const { return align_up(once_panels_ * panel_floats_ / s_.in_c * once_channels_ * 4); }
   Slice whole() const { return {0, s_.in_c, panel_floats_, place_.data()}; }
   void pack_slice(const Slice& slice, int64_t begin, int64_t end, const float* weight, float* packed,
                   bool past_caches) const;
@@ -76,7 +78,7 @@ class DirectConvolution final : public ConvMap {
   // task's panels. Slices before the last leave sums in the output.
   void prepare(const Task& task, const Tensor& in, const Epilogue& epilogue, const Tensor& out,
                const Scratch& scratch) const;
-  void multiply(const Task& task, const Slice& slice, const Tensor& in, const float* packed, const Epilogue& epilogue,
+  void multiply(const Task& task, const Slice& slice, const Tensor& in, const float* panels, const Epilogue& epilogue,
                 const Tensor& out, const Scratch& scratch) const;
   void copy_block(const Task& task, const Tensor& in, float* block) const;
   void gather_moments(const Task& task, const Tensor& out, int64_t channel, int64_t channels, float* statistics) const;
@@ -90,7 +92,7 @@ class DirectConvolution final : public ConvMap {
   int64_t once_slots_;  // that share the panels in run_once()
   bool past_caches_ = false;       // packed weights are large
   int64_t panel_floats_ = 0;       // of the packed weights
-  int64_t once_channels_ = 0;      // that run_once() packs at a time; 0: all weights, before it runs
+  int64_t once_channels_ = 0, once_panels_ = 0;  // that run_once() packs at a time; 0: all weights, before it runs
   std::vector<int64_t> place_, once_place_;  // of whole panels, of slices
   size_t block_bytes_ = 0, offsets_bytes_ = 0, pixels_bytes_ = 0, slot_bytes_ = 0;  // of one slot's scratch
 };
