@@ -20,6 +20,7 @@ constexpr int64_t kMinBlockColumns = 64;   // shorter parts of a row would mostl
 constexpr int64_t kMaxTaps = 1 << 16;      // lists of taps stay smaller than weights
 constexpr int64_t kTasksPerSlot = 4;       // enough to even out threads that are slowed by others
 constexpr int64_t kPackedRows = 8;         // rows of the weights that are walked at a time: few pages
+constexpr int64_t kRowsAhead = 64;         // floats of each row of weights that are asked for ahead
 constexpr int64_t kOnceRun = 1024;          // floats of the weights that are read in a run where they are used once
 constexpr int64_t kOnceProducts = 64;      // of a sum between two visits to the output, where weights are used once
 constexpr int64_t kLeastMoments = 16;      // pixels: moments of fewer cost as much as the pixels
@@ -204,10 +205,13 @@ void DirectConvolution::pack_slice(const Slice& slice, int64_t begin, int64_t en
       TransposeArgs args{source, s_.w_out, columns, 1, s_.taps, panel, slice.place, nr, nr, past_caches};
       if (s_.w_in < s_.w_out) {  // an output channel's weights lie together
         args.channels = channels;
+        args.ahead = kRowsAhead;
         kernels.transpose(args);
       } else if (s_.taps == 1) {
         if (place >= 0) kernels.copy_rows(source, s_.w_in, channels, columns, panel + place, nr);
       } else {
+        // The same rows of the next panel, or the next rows of the first.
+        args.ahead = p + 1 < end ? columns * s_.w_out : block * s_.w_in - (p - begin) * nr * s_.w_out;
         for (int64_t i = 0; i < channels; ++i, args.src += s_.w_in, args.dst += nr) kernels.transpose(args);
       }
     }
