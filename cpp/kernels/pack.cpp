@@ -17,6 +17,7 @@ CC_INLINE int at_most_lanes(int64_t n) { return n < kLanes ? static_cast<int>(n)
 template <bool PastCaches>
 CC_INLINE void transpose_square(const TransposeArgs& a, const float* src, int rows, int n, int64_t c, int64_t t,
                                 float* dst, int stored) {
+  for (int j = 0; j < rows; ++j) __builtin_prefetch(src + j * a.pitch + a.ahead);
   Vec r[kLanes];
   if (rows == kLanes && n == kLanes) {
 #pragma GCC unroll 16

@@ -19,6 +19,7 @@ struct TransposeArgs {
   // dst will not be read soon: whole cache lines go past the caches, if dst is aligned, and places, step and width are
   // multiples of 16. Call fence() before others read it.
   bool past_caches = false;
+  int64_t ahead = 0;  // what will be read some hundred cycles later stands so many floats behind what is read now
 };
 
 struct PackKernels {

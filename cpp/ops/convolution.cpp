@@ -92,6 +92,13 @@ const ConvAlgorithm& choose_algorithm(std::string_view op, const Conv2dGeometry&
   throw ValueError(message(op, "algorithm '", wanted, "' does not serve this convolution"));
 }
 
+size_t ConvMap::once_bytes() const { return align_up(packed_bytes()) + workspace_bytes(); }
+void ConvMap::run_once(const Tensor& in, const float* weight, const Epilogue& epilogue, const Tensor& out,
+                       std::byte* workspace) const {
+  pack(weight, workspace);
+  run(in, workspace, epilogue, out, workspace + align_up(packed_bytes()));
+}
+
 void set_winograd(bool enabled) { winograd_enabled = enabled; }
 bool get_winograd() { return winograd_enabled; }
 

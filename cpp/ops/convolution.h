@@ -49,6 +49,10 @@ class ConvMap {
   // in and out may have any pitch and must not overlap.
   virtual void run(const Tensor& in, const std::byte* packed, const Epilogue& epilogue, const Tensor& out,
                    std::byte* workspace) const = 0;
+  // pack() and run() for weights that are used once; it may pack a part at a time, where the part is used.
+  virtual size_t once_bytes() const;
+  virtual void run_once(const Tensor& in, const float* weight, const Epilogue& epilogue, const Tensor& out,
+                        std::byte* workspace) const;
   // Parts of the output, cut by the shape alone, whose moments run() can gather while they are in cache; 0: it cannot.
   virtual int64_t statistic_parts() const { return 0; }
   virtual int64_t statistic_pixels(int64_t /*part*/) const { return 0; }  // pixels of a part

@@ -95,8 +95,8 @@ OpNeeds ConvolutionOp::needs() const {
     needs.forward = std::max(needs.forward, align_up(channels) + weights);  // pack()'s
   }
   if (backward_weight_)
-    needs.backward = std::max({align_up(backward_input_->packed_bytes()) + backward_input_->workspace_bytes(),
-                               backward_weight_->workspace_bytes(), bias_gradient_bytes(output_channels_)});
+    needs.backward = std::max({backward_input_->once_bytes(), backward_weight_->workspace_bytes(),
+                               bias_gradient_bytes(output_channels_)});
   return needs;
 }
 
@@ -173,11 +173,9 @@ void ConvolutionOp::backward(const OpCall& call) const {
     bias_gradient(dy, db, call.workspace);
   // dx: dy through the transposed weights
   if (dx) {
-    std::byte* workspace = call.workspace + align_up(backward_input_->packed_bytes());
     Epilogue epilogue;
     if (call.adds >> kX & 1) epilogue.residual = dx.f32(), epilogue.residual_pitch = dx.pitch;
-    backward_input_->pack(call.inputs[kWeight].f32(), call.workspace);
-    backward_input_->run(dy, call.workspace, epilogue, dx, workspace);
+    backward_input_->run_once(dy, call.inputs[kWeight].f32(), epilogue, dx, call.workspace);
   }
   // dw: x against dy, summed over pixels
   if (call.grad_inputs[kWeight]) {

@@ -2,7 +2,6 @@
 #include "ops/direct.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cstring>
 #include <limits>
 
@@ -20,6 +19,9 @@ constexpr int64_t kMinBlockColumns = 64;   // shorter parts of a row would mostl
 constexpr int64_t kMaxTaps = 1 << 16;      // lists of taps stay smaller than weights
 constexpr int64_t kTasksPerSlot = 4;       // enough to even out threads that are slowed by others
 constexpr int64_t kPackedRows = 8;         // rows of the weights that are walked at a time: few pages
+constexpr int64_t kRowsAhead = 64;         // floats of each row of weights that are asked for ahead
+constexpr int64_t kOnceRun = 1024;          // floats of the weights that are read in a run where they are used once
+constexpr int64_t kOnceProducts = 64;      // of a sum between two visits to the output, where weights are used once
 constexpr int64_t kLeastMoments = 16;      // pixels: moments of fewer cost as much as the pixels
 constexpr int64_t kLeastRun = 8;           // pixels: fewer accumulators wait for each other
 constexpr int64_t kMomentChannels = 64;    // gathered together, so that sums do not wait for each other
@@ -50,11 +52,11 @@ DirectConvolution::DirectConvolution(DirectShape shape) : s_(std::move(shape)), 
   for (const SubConvolution& sub : s_.parts) most_taps = std::max<int64_t>(most_taps, sub.taps.size());
   tile_ = choose_tile(s_.out_c, s_.in_c * most_taps);
   panels_ = ceil_div(s_.out_c, tile_.nr);
-  tap_place_.assign(s_.taps, -1);
+  place_.assign(s_.taps, -1);
   for (const SubConvolution& sub : s_.parts) {
     const Part part = plan_part(sub, panel_floats_);
     for (const SubConvolution::Tap& tap : sub.taps) {
-      tap_place_[tap.weight] = panel_floats_;
+      place_[tap.weight] = panel_floats_;
       panel_floats_ += s_.in_c * tile_.nr;
     }
     if (part.padded) block_floats = std::max(block_floats, part.block_images * part.halo_h * part.halo_w * s_.in_c);
@@ -65,13 +67,36 @@ DirectConvolution::DirectConvolution(DirectShape shape) : s_(std::move(shape)), 
   block_bytes_ = align_up(block_floats * 4);
   offsets_bytes_ = align_up(most_taps * sizeof(int64_t));
   pixels_bytes_ = align_up(block_pixels * sizeof(float*));
+  slot_bytes_ = block_bytes_ + offsets_bytes_ + 3 * pixels_bytes_;
   const int64_t wanted = slots_ > 1 ? slots_ * kTasksPerSlot : 1;
   for (size_t i = 0; i < parts_.size(); ++i) {
     const int64_t blocks = blocks_of(parts_[i], s_.parts[i]);
     parts_[i].splits = std::min(panels_, ceil_div(wanted, std::max<int64_t>(blocks, 1)));
     parts_[i].last_task = tasks_ += blocks * parts_[i].splits;
   }
+  once_slots_ = std::min(s_.groups * panels_, slots_);
+  plan_once();
   slots_ = std::clamp<int64_t>(tasks_, 1, slots_);
+}
+
+// Slices of the weights are packed into L2 if each weight meets one block, and the output, visited for each slice, is
+// less than the packed weights would be. By the shape alone: slices decide how sums are rounded.
+void DirectConvolution::plan_once() {
+  if (s_.n != 1 || panel_floats_ == 0) return;
+  int64_t pixels = 0;
+  for (size_t i = 0; i < parts_.size(); ++i) {
+    if (parts_[i].block_rows < s_.parts[i].rows || parts_[i].block_cols < s_.parts[i].cols) return;
+    if (!s_.parts[i].taps.empty()) pixels += s_.parts[i].rows * s_.parts[i].cols;
+  }
+  const int64_t channel_floats = panel_floats_ / s_.in_c;  // of a panel, of one input channel
+  once_panels_ = std::min(panels_, ceil_div(kOnceRun, tile_.nr * s_.taps));
+  int64_t channels = std::min(s_.in_c, cpu_info().l2 * 3 / 8 / 4 / (once_panels_ * channel_floats));
+  while (channels > 0 && s_.in_c % channels) --channels;
+  if (channels == 0) return;
+  const int64_t slices = s_.in_c / channels, visits = (slices - 1) * pixels * s_.out_c;
+  if (slices > 1 && (channels * s_.taps < kOnceProducts || visits > panels_ * panel_floats_)) return;
+  once_channels_ = channels;
+  for (const int64_t place : place_) once_place_.push_back(place < 0 ? -1 : place / s_.in_c * channels);
 }
 
 DirectConvolution::Part DirectConvolution::plan_part(const SubConvolution& sub, int64_t weights) const {
@@ -159,7 +184,11 @@ int64_t DirectConvolution::statistic_pixels(int64_t part) const {
 
 size_t DirectConvolution::packed_bytes() const { return s_.groups * panels_ * panel_floats_ * 4; }
 size_t DirectConvolution::workspace_bytes() const {
-  return slots_ * (block_bytes_ + offsets_bytes_ + 3 * pixels_bytes_);
+  return slots_ * slot_bytes_;
+}
+size_t DirectConvolution::once_bytes() const {
+  if (once_channels_ == 0) return ConvMap::once_bytes();
+  return once_slots_ * (once_packed_bytes() + parts_.size() * slot_bytes_);
 }
 
 DirectConvolution::Scratch DirectConvolution::scratch(std::byte* slot) const {
@@ -171,44 +200,82 @@ DirectConvolution::Scratch DirectConvolution::scratch(std::byte* slot) const {
 
 // packed: [group][panel][part][tap][input channel][NR], zero beyond the last channel.
 void DirectConvolution::pack(const float* weight, std::byte* packed) const {
-  const PackKernels& kernels = table().pack;
-  const int64_t nr = tile_.nr;
   parallel_for(s_.groups * panels_, 1, panel_floats_ * 4, [&](int64_t begin, int64_t end) {
-    const int64_t block = s_.w_in < s_.w_out ? s_.in_c : kPackedRows;  // input channels of all panels, then the next
-    for (int64_t c = 0; c < s_.in_c; c += block)
-      for (int64_t p = begin; p < end; ++p) {
-        const int64_t first = p % panels_ * nr, columns = std::min<int64_t>(nr, s_.out_c - first);
-        const float* source = weight + p / panels_ * s_.w_group + first * s_.w_out + c * s_.w_in;
-        float* panel = reinterpret_cast<float*>(packed) + p * panel_floats_ + c * nr;
-        const int64_t channels = std::min(block, s_.in_c - c);
-        if (s_.w_in < s_.w_out) {  // an output channel's weights lie together
-          kernels.transpose({source, s_.w_out, columns, channels, s_.taps, panel, tap_place_.data(), nr, nr,
-                             past_caches_});
-        } else if (s_.taps == 1) {
-          if (tap_place_[0] >= 0) kernels.copy_rows(source, s_.w_in, channels, columns, panel + tap_place_[0], nr);
-        } else {
-          for (int64_t i = 0; i < channels; ++i)
-            kernels.transpose({source + i * s_.w_in, s_.w_out, columns, 1, s_.taps, panel + i * nr, tap_place_.data(),
-                               nr, nr, past_caches_});
-        }
-      }
-    kernels.fence();
+    pack_slice(whole(), begin, end, weight, reinterpret_cast<float*>(packed) + begin * panel_floats_, past_caches_);
+    table().pack.fence();
   });
+}
+
+void DirectConvolution::pack_slice(const Slice& slice, int64_t begin, int64_t end, const float* weight, float* packed,
+                                   bool past_caches) const {
+  const PackKernels& kernels = table().pack;
+  const int64_t nr = tile_.nr, end_channel = slice.channel + slice.channels;
+  const int64_t block = s_.w_in < s_.w_out ? s_.in_c : kPackedRows;  // input channels of all panels, then the next
+  for (int64_t c = slice.channel; c < end_channel; c += block)
+    for (int64_t p = begin; p < end; ++p) {
+      const int64_t first = p % panels_ * nr, columns = std::min<int64_t>(nr, s_.out_c - first);
+      const float* source = weight + p / panels_ * s_.w_group + first * s_.w_out + c * s_.w_in;
+      float* panel = packed + (p - begin) * slice.panel_floats + (c - slice.channel) * nr;
+      const int64_t channels = std::min(block, end_channel - c), place = slice.place[0];
+      TransposeArgs args{source, s_.w_out, columns, 1, s_.taps, panel, slice.place, nr, nr, past_caches};
+      if (s_.w_in < s_.w_out) {  // an output channel's weights lie together
+        args.channels = channels;
+        args.ahead = kRowsAhead;
+        kernels.transpose(args);
+      } else if (s_.taps == 1) {
+        if (place >= 0) kernels.copy_rows(source, s_.w_in, channels, columns, panel + place, nr);
+      } else {
+        // The same rows of the next panel, or the next rows of the first.
+        args.ahead = p + 1 < end ? columns * s_.w_out : block * s_.w_in - (p - begin) * nr * s_.w_out;
+        for (int64_t i = 0; i < channels; ++i, args.src += s_.w_in, args.dst += nr) kernels.transpose(args);
+      }
+    }
+}
+
+int64_t DirectConvolution::products() const {
+  int64_t products = 0;  // per image, group, input and output channel
+  for (const SubConvolution& sub : s_.parts) products += sub.rows * sub.cols * static_cast<int64_t>(sub.taps.size());
+  return s_.n * s_.groups * s_.in_c * s_.out_c * products;
 }
 
 void DirectConvolution::run(const Tensor& in, const std::byte* packed, const Epilogue& epilogue, const Tensor& out,
                             std::byte* workspace) const {
   if (tasks_ == 0) return;
-  int64_t products = 0;  // per image, group, input and output channel
-  for (const SubConvolution& sub : s_.parts) products += sub.rows * sub.cols * static_cast<int64_t>(sub.taps.size());
-  const int64_t cost = 2 * s_.n * s_.groups * s_.in_c * s_.out_c * products / slots_;
-  std::atomic<int64_t> next{0};
-  const size_t slot_bytes = block_bytes_ + offsets_bytes_ + 3 * pixels_bytes_;
-  parallel_for(slots_, 1, cost, [&](int64_t begin, int64_t end) {
+  parallel_tasks(tasks_, slots_, 2 * products() / tasks_, [&](int64_t slot, int64_t number) {
+    const Scratch own = scratch(workspace + slot * slot_bytes_);
+    const Task t = task(number);
+    prepare(t, in, epilogue, out, own);
+    const int64_t first = (t.group * panels_ + t.panel) * panel_floats_;
+    multiply(t, whole(), in, reinterpret_cast<const float*>(packed) + first, epilogue, out, own);
+  });
+}
+
+// The weights are read once, a slice of input channels of a few panels at a time, which is packed into L2 and used
+// there. The output, of few pixels, is visited for each slice.
+void DirectConvolution::run_once(const Tensor& in, const float* weight, const Epilogue& epilogue, const Tensor& out,
+                                 std::byte* workspace) const {
+  if (once_channels_ == 0) return ConvMap::run_once(in, weight, epilogue, out, workspace);
+  const int64_t all = s_.groups * panels_, parts = static_cast<int64_t>(parts_.size());
+  const size_t packed_bytes = once_packed_bytes();
+  parallel_for(once_slots_, 1, 2 * products() / once_slots_, [&](int64_t begin, int64_t end) {
     for (int64_t slot = begin; slot < end; ++slot) {
-      const Scratch own = scratch(workspace + slot * slot_bytes);
-      for (int64_t t; (t = next.fetch_add(1, std::memory_order_relaxed)) < tasks_;)
-        run_task(task(t), in, reinterpret_cast<const float*>(packed), epilogue, out, own);
+      std::byte* own = workspace + slot * (packed_bytes + parts * slot_bytes_);
+      float* packed = reinterpret_cast<float*>(own);
+      const auto part_scratch = [&](int64_t part) { return scratch(own + packed_bytes + part * slot_bytes_); };
+      const int64_t last = all * (slot + 1) / once_slots_;
+      const auto count = [&](int64_t p) { return std::min({once_panels_, last - p, panels_ - p % panels_}); };
+      for (int64_t p = all * slot / once_slots_; p < last; p += count(p)) {
+        const auto part_task = [&](int64_t part) {
+          return Task{.part = part, .n = 0, .images = 1, .row = 0, .rows = s_.parts[part].rows, .col = 0,
+                      .cols = s_.parts[part].cols, .group = p / panels_, .panel = p % panels_, .panels = count(p)};
+        };
+        for (int64_t i = 0; i < parts; ++i) prepare(part_task(i), in, epilogue, out, part_scratch(i));
+        Slice slice{0, once_channels_, panel_floats_ / s_.in_c * once_channels_, once_place_.data()};
+        for (; slice.channel < s_.in_c; slice.channel += slice.channels) {
+          pack_slice(slice, p, p + count(p), weight, packed, false);
+          for (int64_t i = 0; i < parts; ++i) multiply(part_task(i), slice, in, packed, epilogue, out, part_scratch(i));
+        }
+      }
     }
   });
 }
@@ -241,58 +308,82 @@ void DirectConvolution::copy_block(const Task& task, const Tensor& in, float* bl
     }
 }
 
-void DirectConvolution::run_task(const Task& task, const Tensor& in, const float* packed, const Epilogue& epilogue,
-                                 const Tensor& out, const Scratch& scratch) const {
+// Where a block's input is: in place, or copied into a halo. Pitch, and pixels of a row and of an image.
+struct DirectConvolution::Source {
+  int64_t pitch, row_pixels, image_pixels;
+};
+
+DirectConvolution::Source DirectConvolution::source(const Part& p, const Tensor& in) const {
+  if (p.padded) return {s_.in_c, p.halo_w, p.halo_h * p.halo_w};
+  return {in.pitch, s_.in_w, s_.in_h * s_.in_w};
+}
+
+void DirectConvolution::prepare(const Task& task, const Tensor& in, const Epilogue& epilogue, const Tensor& out,
+                                const Scratch& scratch) const {
   const Part& p = parts_[task.part];
   const SubConvolution& sub = s_.parts[task.part];
-  // Where the block's input is: in place, or copied into a halo.
-  const float* source = in.f32() + task.group * s_.in_c;
-  int64_t pitch = in.pitch, row_pixels = s_.in_w, image_pixels = s_.in_h * s_.in_w;
-  int64_t dh0 = 0, dw0 = 0;
+  const Source from = source(p, in);
+  const float* first = scratch.block;
   if (p.padded) {
     copy_block(task, in, scratch.block);
-    source = scratch.block;
-    pitch = s_.in_c, row_pixels = p.halo_w, image_pixels = p.halo_h * p.halo_w;
-    dh0 = p.dh0, dw0 = p.dw0;
   } else {
-    source += (task.n * image_pixels + task.row * s_.in_step_h * row_pixels + task.col * s_.in_step_w) * pitch;
+    const int64_t pixel = task.n * from.image_pixels + task.row * s_.in_step_h * from.row_pixels + task.col * s_.in_step_w;
+    first = in.f32() + pixel * from.pitch + task.group * s_.in_c;
   }
-
-  const bool merge = p.mergeable && pitch == s_.in_c;
-  const int64_t step = merge ? std::max<int64_t>(sub.taps_per_row, 1) : 1;
-  const int64_t segments = static_cast<int64_t>(sub.taps.size()) / step, length = step * s_.in_c;
-  for (int64_t i = 0; i < segments; ++i) {
-    const SubConvolution::Tap& tap = sub.taps[i * step];
-    scratch.offsets[i] = ((tap.dh - dh0) * row_pixels + tap.dw - dw0) * pitch;
-  }
-
-  const int64_t columns = tile_.nr, channel0 = task.group * s_.out_c + task.panel * columns;
+  const int64_t channel0 = task.group * s_.out_c + task.panel * tile_.nr;
   int64_t pixels = 0;
   for (int64_t n = 0; n < task.images; ++n)
     for (int64_t r = 0; r < task.rows; ++r) {
-      const float* x = source + (n * image_pixels + r * s_.in_step_h * row_pixels) * pitch;
+      const float* x = first + (n * from.image_pixels + r * s_.in_step_h * from.row_pixels) * from.pitch;
       const int64_t out_row = (task.n + n) * s_.out_h + sub.row0 + (task.row + r) * s_.out_step_h;
       const int64_t out_pixel = out_row * s_.out_w + sub.col0 + task.col * s_.out_step_w;
       float* y = out.f32() + out_pixel * out.pitch + channel0;
       const float* residual = epilogue.residual_at(out_pixel);
       for (int64_t i = 0; i < task.cols; ++i, ++pixels) {
-        scratch.x[pixels] = x + i * s_.in_step_w * pitch;
+        scratch.x[pixels] = x + i * s_.in_step_w * from.pitch;
         scratch.y[pixels] = y + i * s_.out_step_w * out.pitch;
         if (residual) scratch.residual[pixels] = residual + channel0 + i * s_.out_step_w * epilogue.residual_pitch;
       }
     }
+}
 
-  const int64_t tiles = p.row_tiles > 0 ? 0 : ceil_div(pixels, tile_.mr);
-  const float* w = packed + (task.group * panels_ + task.panel) * panel_floats_ + p.weights;
+void DirectConvolution::multiply(const Task& task, const Slice& slice, const Tensor& in, const float* panels,
+                                 const Epilogue& epilogue, const Tensor& out, const Scratch& scratch) const {
+  const Part& p = parts_[task.part];
+  const SubConvolution& sub = s_.parts[task.part];
+  // A part without taps has one slice: zeros.
+  const bool first_slice = slice.channel == 0, last_slice = slice.channel + slice.channels == s_.in_c || sub.taps.empty();
+  if (!first_slice && sub.taps.empty()) return;
+  const Source from = source(p, in);
+  const bool merge = p.mergeable && from.pitch == slice.channels;
+  const int64_t step = merge ? std::max<int64_t>(sub.taps_per_row, 1) : 1;
+  const int64_t segments = static_cast<int64_t>(sub.taps.size()) / step, length = step * slice.channels;
+  for (int64_t i = 0; i < segments; ++i) {
+    const SubConvolution::Tap& tap = sub.taps[i * step];
+    const int64_t dh = p.padded ? tap.dh - p.dh0 : tap.dh, dw = p.padded ? tap.dw - p.dw0 : tap.dw;
+    scratch.offsets[i] = (dh * from.row_pixels + dw) * from.pitch + slice.channel;
+  }
+
+  const int64_t columns = tile_.nr, channel0 = task.group * s_.out_c + task.panel * columns;
+  const int64_t pixels = task.images * task.rows * task.cols;
+  const bool by_rows = p.row_tiles > 0 && first_slice && last_slice;
+  const int64_t tiles = by_rows ? 0 : ceil_div(pixels, tile_.mr);
+  const float* w = panels + p.weights / s_.in_c * slice.channels;
   int64_t counted = channel0, stored = channel0;  // channels whose moments are gathered, that are in memory
-  TileStore store{epilogue.bias ? epilogue.bias + channel0 : nullptr, nullptr, epilogue.lower, epilogue.upper};
-  RunArgs run{.x = nullptr, .x_step = s_.in_step_w * pitch, .offsets = scratch.offsets, .segments = segments,
+  TileStore store;
+  if (last_slice) store = {epilogue.bias ? epilogue.bias + channel0 : nullptr, nullptr, epilogue.lower, epilogue.upper};
+  RunArgs run{.x = nullptr, .x_step = s_.in_step_w * from.pitch, .offsets = scratch.offsets, .segments = segments,
               .length = length, .w = nullptr, .y = nullptr, .y_step = s_.out_step_w * out.pitch, .columns = 0,
               .bias = nullptr, .add = nullptr, .add_step = s_.out_step_w * epilogue.residual_pitch,
               .lower = epilogue.lower, .upper = epilogue.upper};
-  for (int64_t q = 0; q < task.panels; ++q) {
+  const auto advance = [&](int64_t floats) {
+    for (int64_t i = 0; i < pixels; ++i) scratch.y[i] += floats;
+    if (epilogue.residual)
+      for (int64_t i = 0; i < pixels; ++i) scratch.residual[i] += floats;
+  };
+  for (int64_t q = 0; q < task.panels; ++q, advance(columns), w += slice.panel_floats) {
     const int64_t width = std::min(columns, s_.out_c - (task.panel + q) * columns);
-    if (p.row_tiles > 0) {
+    if (by_rows) {
       run.columns = static_cast<int>(width), run.w = w, run.bias = store.bias;
       for (int64_t row = 0; row < pixels; row += task.cols)
         for (int64_t t = 0; t < p.row_tiles; ++t) {
@@ -304,21 +395,21 @@ void DirectConvolution::run_task(const Task& task, const Tensor& in, const float
     }
     for (int64_t t = 0; t < tiles; ++t) {  // rows are shared out evenly: no thin last tile
       const int64_t first = pixels * t / tiles, last = pixels * (t + 1) / tiles;
-      if (epilogue.residual) store.add = scratch.residual + first;
+      if (!first_slice)
+        store.add = scratch.y + first;
+      else if (epilogue.residual)
+        store.add = scratch.residual + first;
       tile_.gather(static_cast<int>(last - first), static_cast<int>(width), scratch.x + first, scratch.offsets,
                    segments, length, w, scratch.y + first, store);
     }
     stored += width;
-    if (epilogue.statistics && (stored - counted >= kMomentChannels || q + 1 == task.panels)) {
+    if (store.bias) store.bias += columns;
+    if (epilogue.statistics && last_slice && (stored - counted >= kMomentChannels || q + 1 == task.panels)) {
       gather_moments(task, out, counted, stored - counted, epilogue.statistics);
       counted = stored;
     }
-    w += panel_floats_;
-    if (store.bias) store.bias += columns;
-    for (int64_t i = 0; i < pixels; ++i) scratch.y[i] += columns;
-    if (epilogue.residual)
-      for (int64_t i = 0; i < pixels; ++i) scratch.residual[i] += columns;
   }
+  advance(-task.panels * columns);
 }
 
 // While the block is in L2. Each channel's sums run over the pixels of a part in order, whatever shares its block.

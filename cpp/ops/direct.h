@@ -6,6 +6,7 @@
 
 #include <vector>
 
+#include "base/memory.h"
 #include "kernels/tile.h"
 #include "ops/convolution.h"
 #include "ops/sub_convolution.h"
@@ -27,6 +28,9 @@ class DirectConvolution final : public ConvMap {
   void pack(const float* weight, std::byte* packed) const override;
   void run(const Tensor& in, const std::byte* packed, const Epilogue& epilogue, const Tensor& out,
            std::byte* workspace) const override;
+  size_t once_bytes() const override;
+  void run_once(const Tensor& in, const float* weight, const Epilogue& epilogue, const Tensor& out,
+                std::byte* workspace) const override;
   // A part is a block of rows of one image. None for several sub-convolutions, parts of rows, or a few pixels.
   int64_t statistic_parts() const override;
   int64_t statistic_pixels(int64_t part) const override;
@@ -49,6 +53,11 @@ class DirectConvolution final : public ConvMap {
   struct Task {
     int64_t part, n, images, row, rows, col, cols, group, panel, panels;
   };
+  // Input channels of all weights, as they are packed.
+  struct Slice {
+    int64_t channel, channels, panel_floats;
+    const int64_t* place;  // where a tap's weights stand in a panel; -1: no part uses it
+  };
   struct Scratch {
     float* block;
     int64_t* offsets;
@@ -61,8 +70,20 @@ class DirectConvolution final : public ConvMap {
   int64_t blocks_of(const Part& part, const SubConvolution& sub) const;
   Task task(int64_t number) const;
   Scratch scratch(std::byte* slot) const;
-  void run_task(const Task& task, const Tensor& in, const float* packed, const Epilogue& epilogue, const Tensor& out,
-                const Scratch& scratch) const;
+  int64_t products() const;  // multiply-adds of all parts
+  struct Source;
+  Source source(const Part& part, const Tensor& in) const;
+  void plan_once();
+  size_t once_packed_bytes() const { return align_up(once_panels_ * panel_floats_ / s_.in_c * once_channels_ * 4); }
+  Slice whole() const { return {0, s_.in_c, panel_floats_, place_.data()}; }
+  void pack_slice(const Slice& slice, int64_t begin, int64_t end, const float* weight, float* packed,
+                  bool past_caches) const;
+  // prepare() copies the block where taps leave the image, and lists its pixels; multiply() runs the tiles of the
+  // task's panels. Slices before the last leave sums in the output.
+  void prepare(const Task& task, const Tensor& in, const Epilogue& epilogue, const Tensor& out,
+               const Scratch& scratch) const;
+  void multiply(const Task& task, const Slice& slice, const Tensor& in, const float* panels, const Epilogue& epilogue,
+                const Tensor& out, const Scratch& scratch) const;
   void copy_block(const Task& task, const Tensor& in, float* block) const;
   void gather_moments(const Task& task, const Tensor& out, int64_t channel, int64_t channels, float* statistics) const;
 
@@ -72,10 +93,12 @@ class DirectConvolution final : public ConvMap {
   std::vector<Part> parts_;
   int64_t tasks_ = 0;
   int64_t slots_;  // tasks that may run at once, each with its own scratch
+  int64_t once_slots_;  // that share the panels in run_once()
   bool past_caches_ = false;       // packed weights are large
   int64_t panel_floats_ = 0;       // of the packed weights
-  std::vector<int64_t> tap_place_;  // where a tap's weights stand in a panel; -1: no part uses it
-  size_t block_bytes_ = 0, offsets_bytes_ = 0, pixels_bytes_ = 0;  // of one slot's scratch
+  int64_t once_channels_ = 0, once_panels_ = 0;  // that run_once() packs at a time; 0: all weights, before it runs
+  std::vector<int64_t> place_, once_place_;  // of whole panels, of slices
+  size_t block_bytes_ = 0, offsets_bytes_ = 0, pixels_bytes_ = 0, slot_bytes_ = 0;  // of one slot's scratch
 };
 
 }  // namespace convcore
