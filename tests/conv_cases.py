@@ -148,6 +148,13 @@ def conv_cases() -> list[Case]:
         conv((2, 72, 29, 28), 72, 5, padding=2, groups=72),
         conv((2, 64, 17, 17), 64, 3, padding=1, groups=4),
         conv((16, 6, 14, 14), 16, 5),
+        # weights so many that they are packed in slices, and pass the caches
+        conv((1, 24, 8, 8), 256, 3, stride=2, padding=1),
+        conv((1, 250, 3, 3), 243, 3, padding=1),
+        # pixels so many that sums over them are cut into blocks
+        conv((1, 16, 96, 96), 16, 1),
+        conv((2, 18, 60, 60), 20, 3, padding=1),
+        conv((1, 12, 5000), 10, (1, 3), padding=(0, 0, 1, 1)),
         # backward-weight in several chunks of tiles, and blocks of either channels
         conv((3, 66, 28, 27), 5, 3, padding=1, bias=False),
         conv((3, 5, 29, 30), 70, 3, padding=(1, 0, 2, 1)),
@@ -202,4 +209,5 @@ def conv_transpose_cases() -> list[Case]:
         conv_transpose((0, 3, 4, 4), 5, 2, stride=2),
         conv_transpose((2, 32, 14, 14), 16, 4, stride=2, padding=1),
         conv_transpose((1, 64, 16, 16), 33, 3, padding=1),
+        conv_transpose((1, 20, 4, 4), 256, 3, padding=1),
     ]

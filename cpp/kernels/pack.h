@@ -27,8 +27,8 @@ struct PackKernels {
   // dst[j * taps + t] = src[t * pitch + j] for j < columns, t < taps. Whole vectors are written: dst has room for
   // (columns rounded up to 16) * taps + 16 floats.
   void (*interleave)(const float* src, int64_t pitch, int64_t taps, int64_t columns, float* dst);
-  // dst[i * dst_pitch + j] = src[i * src_pitch + j] for i < rows, j < columns, in whole cache lines where rows have some,
-  // so that dst need not be read first. past_caches: it will not be read soon; call fence() before others read it.
+  // dst[i * dst_pitch + j] = src[i * src_pitch + j] for i < rows, j < columns, in whole cache lines where rows have
+  // some, so that dst need not be read first. past_caches: it will not be read soon; call fence() before others do.
   void (*store_rows)(const float* src, int64_t src_pitch, int64_t rows, int64_t columns, float* dst, int64_t dst_pitch,
                      bool past_caches);
   void (*fence)();

@@ -327,7 +327,7 @@ void DirectConvolution::prepare(const Task& task, const Tensor& in, const Epilog
   if (p.padded) {
     copy_block(task, in, scratch.block);
   } else {
-    const int64_t pixel = task.n * from.image_pixels + task.row * s_.in_step_h * from.row_pixels + task.col * s_.in_step_w;
+    const int64_t row = task.n * s_.in_h + task.row * s_.in_step_h, pixel = row * s_.in_w + task.col * s_.in_step_w;
     first = in.f32() + pixel * from.pitch + task.group * s_.in_c;
   }
   const int64_t channel0 = task.group * s_.out_c + task.panel * tile_.nr;
@@ -352,7 +352,8 @@ void DirectConvolution::multiply(const Task& task, const Slice& slice, const Ten
   const Part& p = parts_[task.part];
   const SubConvolution& sub = s_.parts[task.part];
   // A part without taps has one slice: zeros.
-  const bool first_slice = slice.channel == 0, last_slice = slice.channel + slice.channels == s_.in_c || sub.taps.empty();
+  const bool first_slice = slice.channel == 0;
+  const bool last_slice = slice.channel + slice.channels == s_.in_c || sub.taps.empty();
   if (!first_slice && sub.taps.empty()) return;
   const Source from = source(p, in);
   const bool merge = p.mergeable && from.pitch == slice.channels;

@@ -129,7 +129,10 @@ WideWeight::Scratch WideWeight::scratch(std::byte* slot) const {
 }
 
 void WideWeight::run(const Tensor& x, const Tensor& dy, float* dw, std::byte* workspace) const {
-  if (blocks_ == 0) return std::fill_n(dw, g_.o * g_.c_per_group() * taps_, 0.0f), void();
+  if (blocks_ == 0) {
+    std::fill_n(dw, g_.o * g_.c_per_group() * taps_, 0.0f);
+    return;
+  }
   float *tiles = reinterpret_cast<float*>(workspace), *pairs = reinterpret_cast<float*>(workspace + tiles_bytes_);
   std::byte* slots = workspace + tiles_bytes_ + workers_ * worker_bytes_;
   const int64_t part_floats = pairs_ * pair_floats_;
@@ -141,7 +144,7 @@ void WideWeight::run(const Tensor& x, const Tensor& dy, float* dw, std::byte* wo
       for (int64_t part; (part = next.fetch_add(1, std::memory_order_relaxed)) < parts_;) {
         const int64_t first = blocks_ * part / parts_, last = blocks_ * (part + 1) / parts_;
         for (int64_t i = first; i < last; ++i)
-          run_block({i, i == first, i + 1 == last}, x, dy, own, kept_ ? tiles + part * part_floats : nullptr, pairs, dw);
+          run_block({i, i == first, i + 1 == last}, x, dy, own, tiles + part * part_floats, pairs, dw);
       }
     }
   });
@@ -268,8 +271,9 @@ void WideWeight::pack_dy(const Block& b, const Tensor& dy, float* panels) const 
       const int64_t panel = i % count, image = i / count / b.rows, r = i / count % b.rows;
       const int64_t o0 = panel % o_panels_ * mr_;
       const int64_t pixel = ((b.n + image) * g_.out_h + b.row + r) * g_.out_w + b.col;
+      float* out = panels + ((panel * images_ + image) * rows_ + r) * cols_ * mr_;
       table().pack.copy_rows(dy.f32() + pixel * dy.pitch + panel / o_panels_ * o + o0, dy.pitch, b.cols,
-                             std::min(mr_, o - o0), panels + ((panel * images_ + image) * rows_ + r) * cols_ * mr_, mr_);
+                             std::min(mr_, o - o0), out, mr_);
     }
   });
 }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Direct backward-weight with enough input channels to fill vectors:
 //   dW[o][c][tap] = sum over pixels of dy[pixel][o] * x[pixel at the tap][c]
-// The rows of a tile are output channels, its columns input channels, its sum runs over a block of pixels. So the tile of
-// a 1x1 kernel is a piece of dW as it lies in memory, and nothing stands between the registers and dW. With more taps
-// the tiles of all taps of the same channels are interleaved in the nearest caches. x and dy are read in place where
-// that is as fast as packing them first; packed, they are panels of as many channels as the tile has.
+// The rows of a tile are output channels, its columns input channels, its sum runs over a block of pixels. So the tile
+// of a 1x1 kernel is a piece of dW as it lies in memory, and nothing stands between the registers and dW. With more
+// taps the tiles of all taps of the same channels are interleaved in the nearest caches. x and dy are read in place
+// where that is as fast as packing them first; packed, they are panels of as many channels as the tile has.
 #pragma once
 
 #include "kernels/tile.h"
@@ -52,7 +52,8 @@ class WideWeight final : public ConvReduce {
   Operands operands(const Block& b, const Tensor& x, const Tensor& dy, const Scratch& s) const;
   void pack_x(const Block& b, const Tensor& x, float* panels) const;
   void pack_dy(const Block& b, const Tensor& dy, float* panels) const;
-  // tiles: of this part, if they are kept. pairs: the workers' own.
+  // tiles: of this part, if they are kept. pairs: the workers' own tiles and stages. dw: written by the last turn, or,
+  // if direct, by all.
   void run_block(const Turn& turn, const Tensor& x, const Tensor& dy, const Scratch& s, float* tiles, float* pairs,
                  float* dw) const;
   void prefetch(const Block& b, int64_t from, int64_t to, const Tensor& x, const Tensor& dy) const;

@@ -27,7 +27,7 @@ std::vector<int64_t> places(const Case& c) {
   return place;
 }
 
-int64_t wrong_in_transpose(const PackKernels& kernels, const Case& c) {
+int64_t wrong_in_transpose(const PackKernels& kernels, const Case& c, bool past_caches) {
   const int64_t columns = c.channels * c.taps, pitch = columns + 3;
   Guarded<float> src(static_cast<size_t>((c.rows - 1) * pitch + columns));
   Guarded<float> dst(static_cast<size_t>(columns * c.width));
@@ -40,7 +40,9 @@ int64_t wrong_in_transpose(const PackKernels& kernels, const Case& c) {
       for (int64_t j = 0; j < c.width && place[static_cast<size_t>(t)] >= 0; ++j)
         expected[static_cast<size_t>(place[static_cast<size_t>(t)] + channel * c.width + j)] =
             j < c.rows ? src[static_cast<size_t>(j * pitch + channel * c.taps + t)] : 0.0f;
-  kernels.transpose({src.data(), pitch, c.rows, c.channels, c.taps, dst.data(), place.data(), c.width, c.width});
+  kernels.transpose({src.data(), pitch, c.rows, c.channels, c.taps, dst.data(), place.data(), c.width, c.width,
+                     past_caches});
+  kernels.fence();
   int64_t wrong = 0;
   for (size_t i = 0; i < dst.size(); ++i) wrong += dst[i] != expected[i];
   return wrong;
@@ -61,6 +63,27 @@ int64_t wrong_in_copy(const PackKernels& kernels, int64_t rows, int64_t columns,
   return wrong;
 }
 
+// As backward-weight uses the two: rows of `taps` rows of tiles, interleaved one behind the other, then stored.
+int64_t wrong_in_interleave(const PackKernels& kernels, int64_t taps, int64_t columns, bool past_caches) {
+  const int64_t rows = 3, pitch = columns + 2, count = columns * taps, out_pitch = count + 7;
+  Guarded<float> src(static_cast<size_t>(((rows - 1) * taps + taps - 1) * pitch + columns));
+  Guarded<float> stage(static_cast<size_t>(((rows - 1) * columns + (columns + 15) / 16 * 16) * taps + 16));
+  Guarded<float> dst(static_cast<size_t>((rows - 1) * out_pitch + count));
+  for (size_t i = 0; i < src.size(); ++i) src[i] = static_cast<float>(i);
+  std::fill_n(dst.data(), dst.size(), kSentinel);
+  for (int64_t i = 0; i < rows; ++i)
+    kernels.interleave(src.data() + i * taps * pitch, pitch, taps, columns, stage.data() + i * count);
+  kernels.store_rows(stage.data(), count, rows, count, dst.data(), out_pitch, past_caches);
+  kernels.fence();
+  int64_t wrong = 0;
+  for (int64_t i = 0; i < static_cast<int64_t>(dst.size()); ++i) {
+    const int64_t row = i / out_pitch, column = i % out_pitch / taps, tap = i % out_pitch % taps;
+    const float value = column < columns ? src[static_cast<size_t>((row * taps + tap) * pitch + column)] : kSentinel;
+    wrong += dst[static_cast<size_t>(i)] != value;
+  }
+  return wrong;
+}
+
 }  // namespace
 
 TEST_CASE("packing kernels") {
@@ -76,8 +99,14 @@ TEST_CASE("packing kernels") {
             CAPTURE(taps);
             CAPTURE(channels);
             CAPTURE(rows);
-            CHECK(wrong_in_transpose(kernels, {rows, channels, taps, width}) == 0);
+            CHECK(wrong_in_transpose(kernels, {rows, channels, taps, width}, false) == 0);
+            if (width % 16 == 0) CHECK(wrong_in_transpose(kernels, {rows, channels, taps, width}, true) == 0);
           }
+    for (const int64_t taps : {1, 2, 3, 9, 16, 25})
+      for (const int64_t columns : {1, 5, 16, 31, 64}) {
+        CHECK(wrong_in_interleave(kernels, taps, columns, false) == 0);
+        CHECK(wrong_in_interleave(kernels, taps, columns, true) == 0);
+      }
     for (const int64_t width : {1, 3, 16, 33})
       for (int64_t columns = 1; columns <= width; ++columns) CHECK(wrong_in_copy(kernels, 4, columns, width) == 0);
   }
