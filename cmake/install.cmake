@@ -18,7 +18,7 @@ install(CODE "
   set(staged \"${PROJECT_BINARY_DIR}/installed_headers\")
   file(REMOVE_RECURSE \"\${staged}\")
   foreach(header base/cpu.h base/error.h base/memory.h base/tensor.h base/threads.h graph/graph.h graph/optimizer.h
-                 graph/program.h ops/attributes.h ops/op.h include/convcore/convcore.h)
+                 graph/program.h graph/step_info.h ops/attributes.h ops/op.h include/convcore/convcore.h)
     file(READ \"\${source}/\${header}\" text)
     string(REGEX REPLACE \"#include \\\"(base|graph|ops)/\" \"#include \\\"convcore/\\\\1/\" text \"\${text}\")
     string(REPLACE include/convcore/ \"\" header \"\${header}\")

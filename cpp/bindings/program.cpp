@@ -8,6 +8,7 @@
 #include "base/threads.h"
 #include "bindings/attributes.h"
 #include "bindings/bindings.h"
+#include "graph/describe_steps.h"
 
 namespace convcore::bindings {
 namespace {

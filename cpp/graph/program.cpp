@@ -8,6 +8,7 @@
 #include "base/threads.h"
 #include "graph/arena.h"
 #include "graph/backward.h"
+#include "graph/describe_steps.h"
 #include "graph/fuse.h"
 #include "graph/layout.h"
 #include "graph/steps.h"

@@ -2,15 +2,9 @@
 // What a Program's steps are, for summaries and profiles.
 #pragma once
 
-#include <chrono>
-#include <memory>
-#include <span>
 #include <string>
-#include <vector>
 
-#include "base/parallel.h"
-#include "graph/fuse.h"
-#include "graph/layout.h"
+#include "base/tensor.h"
 
 namespace convcore {
 
@@ -27,25 +21,5 @@ struct StepInfo {
   double seconds = 0;  // by profile()
   int threads = 0;     // by profile(): the most that it ran on
 };
-
-struct Timing {
-  double seconds = 0;
-  int threads = 0;
-};
-
-// Runs body; measures it if there is somewhere to write to.
-template <class Body>
-void timed(Timing* timing, Body&& body) {
-  using Clock = std::chrono::steady_clock;
-  if (!timing) return body();
-  most_threads_used = 1;
-  const Clock::time_point begin = Clock::now();
-  body();
-  *timing = {std::chrono::duration<double>(Clock::now() - begin).count(), most_threads_used};
-}
-
-// The nodes in order, then the backward steps in theirs.
-std::vector<StepInfo> describe_steps(const Graph& given, const Fused& fused, std::span<const std::unique_ptr<Op>> ops,
-                                     std::span<const BackwardStep> backward, const Layout& layout);
 
 }  // namespace convcore

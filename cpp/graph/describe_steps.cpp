@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "graph/step_info.h"
+#include "graph/describe_steps.h"
 
 namespace convcore {
 namespace {
