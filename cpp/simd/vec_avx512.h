@@ -111,8 +111,10 @@ CC_INLINE Vec load_halves(const float* low, const float* high, int n) {
 }
 CC_INLINE void store_halves(float* low, float* high, Vec v, int n) {
   const __mmask8 mask = static_cast<__mmask8>((1u << n) - 1u);
+  __m256 upper = _mm512_extractf32x8_ps(v, 1);
+  __asm__("" : "+v"(upper));  // GCC would store while extracting, which faults on lanes that are masked out
   _mm256_mask_storeu_ps(low, mask, _mm512_castps512_ps256(v));
-  _mm256_mask_storeu_ps(high, mask, _mm512_extractf32x8_ps(v, 1));
+  _mm256_mask_storeu_ps(high, mask, upper);
 }
 CC_INLINE void transpose_halves(Vec (&r)[kLanes / 2]) {
   Vec t[kLanes / 2];

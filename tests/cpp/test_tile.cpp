@@ -201,12 +201,12 @@ TEST_CASE("gather tiles keep NaN and infinity") {
     const float* px = x;
     float* py = y.data();
     const int64_t offset = 0;
-    shape.gather(1, 1, &px, &offset, 1, 2, w.data(), &py, {nullptr, false, 0, 6});
+    shape.gather(1, 1, &px, &offset, 1, 2, w.data(), &py, {nullptr, nullptr, 0, 6});
     CHECK(std::isnan(y[0]));
     w[0] = kInf;
     const float infinite[] = {1.0f, 1.0f};
     px = infinite;
-    shape.gather(1, 1, &px, &offset, 1, 2, w.data(), &py, {nullptr, false, -kInf, kInf});
+    shape.gather(1, 1, &px, &offset, 1, 2, w.data(), &py, {nullptr, nullptr, -kInf, kInf});
     CHECK(y[0] == kInf);
   }
   force_isa(available_isas().back());
