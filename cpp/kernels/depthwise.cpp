@@ -12,7 +12,16 @@ void depthwise_reduce(const DepthwiseReduce& m);
 
 namespace {
 
-constexpr int kTile = 8;  // pixels whose sums are in registers at once
+constexpr int kTile = 8;                   // pixels whose sums are in registers at once
+constexpr int64_t kCacheFloats = 8 << 10;  // of L1
+
+// One row of outputs, of one vector of channels.
+struct Row {
+  const float *x, *w;            // column 0 of the first row of taps that lies inside, and its weights
+  int64_t taps, x_step, w_step;  // rows of taps inside, and floats from one to the next
+  float* y;
+  const float *bias, *residual;  // or null
+};
 
 template <int T, class Part>
 CC_INLINE void store_tile(const DepthwiseMap& m, const Row& row, int64_t col, Vec (&acc)[T], Part part) {
@@ -90,21 +99,31 @@ __attribute__((noinline)) void any_row(const DepthwiseMap& m, const Row& row, Pa
   }
 }
 
+// Calls body(row, part) for all rows and vectors of channels: as many channels at a time as keep the input that
+// neighbouring rows share in L1.
 template <class Body>
-CC_INLINE void for_map_rows(const DepthwiseMap& m, Body&& body) {
-  const auto row_of = [&](int64_t i) CC_LAMBDA {
-    const Range taps = taps_inside(m.h, i);
-    return Row{m.x + m.h.input(i, taps.begin) * m.x_pitch.row, m.weight + taps.begin * m.weight_pitch.row,
-               taps.end - taps.begin, m.h.tap_step * m.x_pitch.row, m.weight_pitch.row, m.y + i * m.y_pitch.row, m.bias,
-               m.residual ? m.residual + i * m.residual_pitch.row : nullptr};
-  };
-  for_rows(m, (m.h.taps + m.h.step) * least(m.w.size, m.cols * m.w.step + m.w.taps), row_of, body);
+CC_INLINE void for_rows(const DepthwiseMap& m, Body&& body) {
+  const int64_t shared = (m.h.taps + m.h.step) * least(m.w.size, m.cols * m.w.step + m.w.taps);
+  const int64_t block = most(1, kCacheFloats / most(1, shared * kLanes)) * kLanes;
+  for (int64_t c0 = 0; c0 < m.channels; c0 += block)
+    for (int64_t i = m.first_row; i < m.last_row; ++i) {
+      const Range taps = taps_inside(m.h, i);
+      const Row row{m.x + m.h.input(i, taps.begin) * m.x_pitch.row, m.weight + taps.begin * m.weight_pitch.row,
+                    taps.end - taps.begin, m.h.tap_step * m.x_pitch.row, m.weight_pitch.row, m.y + i * m.y_pitch.row,
+                    m.bias, m.residual ? m.residual + i * m.residual_pitch.row : nullptr};
+      for_row(least(block, m.channels - c0), [&](int64_t j, auto part) CC_LAMBDA {
+        const int64_t c = c0 + j;
+        body(Row{row.x + c, row.w + c, row.taps, row.x_step, row.w_step, row.y + c, row.bias ? row.bias + c : nullptr,
+                 row.residual ? row.residual + c : nullptr},
+             part);
+      });
+    }
 }
 
 template <int K, int S>
 void map_rows(const DepthwiseMap& m) {
   const bool single = !all_see_input(m.w, m.cols);
-  for_map_rows(m, [&](const Row& row, auto part) CC_LAMBDA {
+  for_rows(m, [&](const Row& row, auto part) CC_LAMBDA {
     for_tiles<kTile>(m.cols, single, part, [&](int64_t col, int64_t count, auto tile) CC_LAMBDA {
       row_tiles<K, S, tile.size>(m, row, col, count, part);
     });
@@ -112,7 +131,7 @@ void map_rows(const DepthwiseMap& m) {
 }
 
 void map_any(const DepthwiseMap& m) {
-  for_map_rows(m, [&](const Row& row, auto part) CC_LAMBDA { any_row(m, row, part); });
+  for_rows(m, [&](const Row& row, auto part) CC_LAMBDA { any_row(m, row, part); });
 }
 
 void map_dense(const DepthwiseMap& m) {

@@ -9,20 +9,25 @@ void depthwise_spread(const DepthwiseMap& m);
 
 namespace {
 
-// `count` tiles of T pairs of columns, from pair q on: an input pixel is loaded once for a row of taps.
+// T pairs of columns, from pair q on, of all rows: an input pixel is loaded once for a row of taps.
 template <int K, int T, class Part>
-__attribute__((noinline)) void spread_tiles(const DepthwiseMap& m, const Row& row, int64_t q, int64_t count, Part part) {
+__attribute__((noinline)) void spread_tile(const DepthwiseMap& m, int64_t c, int64_t q, Part part) {
   constexpr int kReach = (K - 1) / 2, kColumns = T + kReach;
-  const int64_t pitch = m.x_pitch.col, x_step = row.x_step - kColumns * pitch, weight_pitch = m.weight_pitch.col;
-  const Vec bias = row.bias ? load(row.bias, part) : zero(), lower = set1(m.lower), upper = set1(m.upper);
-  for (; count > 0; --count, q += T) {
-    const Inside inside = columns_inside(q - kReach, kColumns, m.w.size);
+  const int64_t pitch = m.x_pitch.col, x_step = -m.x_pitch.row - kColumns * pitch;
+  const Vec bias = m.bias ? load(m.bias + c, part) : zero(), lower = set1(m.lower), upper = set1(m.upper);
+  const Inside inside = columns_inside(q - kReach, kColumns, m.w.size);
+  const int64_t col = 2 * q + m.w.first;  // it, and the tile's last column, may lie outside
+  const bool begins = col >= 0, ends = col + 2 * T <= m.cols;
+  for (int64_t row = m.first_row; row < m.last_row; ++row) {
+    const int64_t p = row - m.h.first, r = p & 1, last = p >> 1;  // taps r + 2 * i reach from input rows last - i
+    const int64_t end = least(last + 1, ceil_div(m.h.taps - r, 2)), begin = least(most(0, last + 1 - m.h.size), end);
+    const float* x = m.x + (last - begin) * m.x_pitch.row + (q - kReach) * pitch + c;
+    const float* w = m.weight + (r + 2 * begin) * m.weight_pitch.row + c;
     Vec acc[2 * T];
     CC_UNROLL for (int t = 0; t < 2 * T; ++t) acc[t] = bias;
-    const float *x = row.x + (q - kReach) * pitch, *w = row.w;
-    for (int64_t i = row.taps; i > 0; --i, x += x_step, w += row.w_step) {
+    for (int64_t i = end - begin; i > 0; --i, x += x_step, w += 2 * m.weight_pitch.row) {
       Vec wk[K];
-      CC_UNROLL for (int k = 0; k < K; ++k) wk[k] = load(w + k * weight_pitch);
+      CC_UNROLL for (int k = 0; k < K; ++k) wk[k] = load(w + k * m.weight_pitch.col);
       CC_UNROLL for (int u = 0; u < kColumns; ++u, x = next(x, pitch)) {
         if (!is_inside<kReach + 1>(inside, u, kColumns)) continue;
         const Vec v = pin(load(x, part));
@@ -32,36 +37,26 @@ __attribute__((noinline)) void spread_tiles(const DepthwiseMap& m, const Row& ro
         }
       }
     }
-    const int64_t j = 2 * q + m.w.first;  // it, and the tile's last column, may lie outside
-    const bool begin = j >= 0, end = j + 2 * T <= m.cols;
-    if (row.residual) {
-      const float* from = row.residual + j * m.residual_pitch.col;
+    float* y = m.y + row * m.y_pitch.row + col * m.y_pitch.col + c;
+    if (m.fetch) fetch_pixels(y + kLanes, m.y_pitch.col, 2 * T);  // the next vector
+    if (m.residual) {
+      const float* from = m.residual + row * m.residual_pitch.row + col * m.residual_pitch.col + c;
       CC_UNROLL for (int t = 0; t < 2 * T; ++t, from += m.residual_pitch.col)
-        if ((t > 0 || begin) && (t < 2 * T - 1 || end)) acc[t] = add(acc[t], load(from, part));
+        if ((t > 0 || begins) && (t < 2 * T - 1 || ends)) acc[t] = add(acc[t], load(from, part));
     }
-    float* y = row.y + j * m.y_pitch.col;
-    if (m.fetch) fetch_pixels(y + 2 * m.y_pitch.row, m.y_pitch.col, 2 * T);
     CC_UNROLL for (int t = 0; t < 2 * T; ++t, y += m.y_pitch.col)
-      if ((t > 0 || begin) && (t < 2 * T - 1 || end)) store_output(y, acc[t], lower, upper, part);
+      if ((t > 0 || begins) && (t < 2 * T - 1 || ends)) store_output(y, acc[t], lower, upper, part);
   }
 }
 
 template <int K>
 void spread_rows(const DepthwiseMap& m) {
-  constexpr int kMost = kManyRegisters ? 8 : 4;  // 2 * kMost sums and K weights must fit the registers
-  const auto row_of = [&](int64_t i) CC_LAMBDA {
-    const int64_t p = i - m.h.first, q = p >> 1, r = p & 1;
-    const int64_t end = least(q + 1, ceil_div(m.h.taps - r, 2)), begin = least(most(0, q + 1 - m.h.size), end);
-    return Row{m.x + (q - begin) * m.x_pitch.row, m.weight + (r + 2 * begin) * m.weight_pitch.row, end - begin,
-               -m.x_pitch.row, 2 * m.weight_pitch.row, m.y + i * m.y_pitch.row, m.bias,
-               m.residual ? m.residual + i * m.residual_pitch.row : nullptr};
-  };
   const int64_t first = -m.w.first >> 1, last = (m.cols - 1 - m.w.first) >> 1;
   const bool single = last - m.w.size > (K - 1) / 2;  // some see no input at all
-  for_rows(m, (m.h.taps / 2 + 1) * m.w.size + m.cols, row_of, [&](const Row& row, auto part) CC_LAMBDA {
-    for_tiles<kMost>(last + 1 - first, single, part, [&](int64_t pair, int64_t count, auto tile) CC_LAMBDA {
-      spread_tiles<K, tile.size>(m, row, first + pair, count, part);
-    });
+  // 2 * T sums and K weights must fit the registers. Channels are the inner loop: neighbours in memory soon follow.
+  for_tiles<kManyRegisters ? 8 : 4>(last + 1 - first, single, Whole{}, [&](int64_t q, int64_t count, auto tile) CC_LAMBDA {
+    for (q += first; count > 0; --count, q += tile.size)
+      for_row(m.channels, [&](int64_t c, auto part) CC_LAMBDA { spread_tile<K, tile.size>(m, c, q, part); });
   });
 }
 

@@ -21,9 +21,14 @@ CC_INLINE int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 CC_INLINE int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
 CC_INLINE int64_t ceil_div(int64_t a, int64_t b) { return a > 0 ? (a + b - 1) / b : 0; }
 
-// The taps of output i that lie inside.
+// The taps of output i that lie inside. (A division takes as long as many products: mostly there is none.)
 CC_INLINE Range taps_inside(const DepthwiseAxis& a, int64_t i) {
-  const int64_t first = i * a.step + a.first, end = least(a.taps, ceil_div(a.size - first, a.tap_step));
+  const int64_t first = i * a.step + a.first;
+  if (a.tap_step == 1) {
+    const int64_t end = most(0, least(a.taps, a.size - first));
+    return {least(most(0, -first), end), end};
+  }
+  const int64_t end = least(a.taps, ceil_div(a.size - first, a.tap_step));
   return {least(ceil_div(-first, a.tap_step), end), end};
 }
 // The outputs below `count` whose tap k lies inside.
@@ -88,32 +93,6 @@ CC_INLINE void for_tiles(int64_t cols, bool single, Whole, Body&& body) {
 template <int Most, class Body>
 CC_INLINE void for_tiles(int64_t cols, bool single, Tail, Body&& body) {
   single ? for_rest<1>(0, cols, body) : for_rest<4>(0, cols, body);
-}
-
-// One row of outputs, of one vector of channels.
-struct Row {
-  const float *x, *w;            // column 0 of the first row of taps that lies inside, and its weights
-  int64_t taps, x_step, w_step;  // rows of taps inside, and floats from one to the next
-  float* y;
-  const float *bias, *residual;  // or null
-};
-
-// Calls body(row, part) for all rows and vectors of channels: as many channels at a time as keep the `shared` pixels of
-// x that neighbouring rows of y read in L1. row_of(i): row i from channel 0 on.
-template <class RowOf, class Body>
-CC_INLINE void for_rows(const DepthwiseMap& m, int64_t shared, RowOf&& row_of, Body&& body) {
-  constexpr int64_t kFloats = 8 << 10;
-  const int64_t block = most(1, kFloats / most(1, shared * kLanes)) * kLanes;
-  for (int64_t c0 = 0; c0 < m.channels; c0 += block)
-    for (int64_t i = m.first_row; i < m.last_row; ++i) {
-      const Row row = row_of(i);
-      for_row(least(block, m.channels - c0), [&](int64_t j, auto part) CC_LAMBDA {
-        const int64_t c = c0 + j;
-        body(Row{row.x + c, row.w + c, row.taps, row.x_step, row.w_step, row.y + c, row.bias ? row.bias + c : nullptr,
-                 row.residual ? row.residual + c : nullptr},
-             part);
-      });
-    }
 }
 
 // acc: the sum with bias and residual. In this order a NaN stays a NaN.

@@ -70,7 +70,7 @@ class DepthwiseConvolution final : public ConvMap {
       : forward_(pass == Pass::forward), spread_(!forward_ && spreads(g)), channels_(g.c), kernel_w_(g.kernel_w), taps_(g.taps()),
         in_h_(forward_ ? g.h : g.out_h), in_w_(forward_ ? g.w : g.out_w), out_h_(forward_ ? g.out_h : g.h),
         out_w_(forward_ ? g.out_w : g.w), pitch_(ceil_div(g.c, kMostLanes) * kMostLanes), flops_(g.flops()),
-        bytes_(4 * g.n * g.c * (g.h * g.w + g.out_h * g.out_w)),
+        fetch_(4 * g.n * g.c * (g.h * g.w + g.out_h * g.out_w) > cpu_info().l3 / 4 && g.h >= 8),
         blocks_(g.n, ceil_div(out_h_, forward_ || spread_ ? 1 : g.stride_h), out_w_),
         shares_(depthwise_shares(blocks_.count(), g.c, kernels_.lanes)) {
     const Window v{g.kernel_h, g.stride_h, g.dilation_h, g.pad_top}, h{g.kernel_w, g.stride_w, g.dilation_w, g.pad_left};
@@ -103,7 +103,8 @@ class DepthwiseConvolution final : public ConvMap {
   bool forward_, spread_;
   int64_t channels_, kernel_w_, taps_, in_h_, in_w_, out_h_, out_w_;
   int64_t pitch_;  // of packed weights
-  int64_t flops_, bytes_;  // bytes: in and out
+  int64_t flops_;
+  bool fetch_;  // in and out are too large to be in cache, and tiles so high that what they fetch arrives in time
   DepthwiseBlocks blocks_;
   int64_t shares_;  // of the channels
   Axis vertical_, horizontal_;
@@ -166,7 +167,7 @@ void DepthwiseConvolution::run_block(const DepthwiseBlocks::Block& block, Channe
                        .bias = epilogue.bias ? epilogue.bias + c : nullptr, .residual = residual ? residual + c : nullptr,
                        .residual_pitch = {out_w_ * epilogue.residual_pitch, epilogue.residual_pitch},
                        .lower = epilogue.lower, .upper = epilogue.upper,
-                       .fetch = bytes_ > cpu_info().l3 / 2};
+                       .fetch = fetch_};
     for (size_t v = 0; v < vertical_.phases.size(); ++v)
       for (size_t h = 0; h < horizontal_.phases.size(); ++h)
         run_phase(vertical_.phases[v], static_cast<int64_t>(v), horizontal_.phases[h], static_cast<int64_t>(h), image, block);
