@@ -30,28 +30,39 @@ CC_INLINE void store_tile(const Vec (&acc)[M][V], int columns, float* const* y, 
   }
 }
 
-// What will be added to is fetched while the tile is computed.
+constexpr int kLine = 16;  // floats of a cache line
+
+// What will be added to, or overwritten, is fetched while a tile is computed.
+template <int V>
+CC_INLINE void prefetch_row(int columns, const float* y) {
+  CC_UNROLL for (int v = 0; v < V; v += kLine / kLanes ? kLine / kLanes : 1)
+    if (v * kLanes < columns) __builtin_prefetch(y + v * kLanes, 1);
+}
+
 template <int M, int V>
 CC_INLINE void prefetch_tile(int columns, const float* const* y) {
-  CC_UNROLL for (int p = 0; p < M; ++p) CC_UNROLL for (int v = 0; v < V; v += 16 / kLanes ? 16 / kLanes : 1)
-    if (v * kLanes < columns) __builtin_prefetch(y[p] + v * kLanes, 0);
+  CC_UNROLL for (int p = 0; p < M; ++p) prefetch_row<V>(columns, y[p]);
 }
 
 template <int M, int V>
 void gather(int columns, const float* const* x, const int64_t* offsets, int64_t segments, int64_t length, const float* w,
-            float* const* y, const TileStore& st) {
+            float* const* y, const TileStore& st, int following) {
   if (st.add) prefetch_tile<M, V>(columns, st.add);
+  for (int p = M; p < M + following; ++p) prefetch_row<V>(columns, y[p]);
   Vec acc[M][V];
   CC_UNROLL for (int p = 0; p < M; ++p) CC_UNROLL for (int v = 0; v < V; ++v) acc[p][v] = zero();
   for (int64_t s = 0; s < segments; ++s) {
-    const int64_t begin = offsets[s], end = begin + length;
-    for (int64_t i = begin; i < end; ++i) {
-      Vec b[V];
-      CC_UNROLL for (int v = 0; v < V; ++v) b[v] = load(w + v * kLanes);
-      w += V * kLanes;
-      CC_UNROLL for (int p = 0; p < M; ++p) {
-        const Vec a = set1(x[p][i]);
-        CC_UNROLL for (int v = 0; v < V; ++v) acc[p][v] = fma(a, b[v], acc[p][v]);
+    const int64_t end = offsets[s] + length;
+    for (int64_t i = offsets[s]; i < end;) {
+      for (int p = M; p < M + following; ++p) __builtin_prefetch(x[p] + i);
+      for (const int64_t stop = i + kLine < end ? i + kLine : end; i < stop; ++i) {
+        Vec b[V];
+        CC_UNROLL for (int v = 0; v < V; ++v) b[v] = load(w + v * kLanes);
+        w += V * kLanes;
+        CC_UNROLL for (int p = 0; p < M; ++p) {
+          const Vec a = set1(x[p][i]);
+          CC_UNROLL for (int v = 0; v < V; ++v) acc[p][v] = fma(a, b[v], acc[p][v]);
+        }
       }
     }
   }
@@ -89,11 +100,11 @@ void outer(int columns, const OuterArgs& g) {
 // The row count picks the instantiation: M, M - 1, ..., 1.
 template <int M, int V>
 void gather_rows(int rows, int columns, const float* const* x, const int64_t* offsets, int64_t segments, int64_t length,
-                 const float* w, float* const* y, const TileStore& st) {
+                 const float* w, float* const* y, const TileStore& st, int following) {
   if constexpr (M > 1) {
-    if (rows < M) return gather_rows<M - 1, V>(rows, columns, x, offsets, segments, length, w, y, st);
+    if (rows < M) return gather_rows<M - 1, V>(rows, columns, x, offsets, segments, length, w, y, st, following);
   }
-  gather<M, V>(columns, x, offsets, segments, length, w, y, st);
+  gather<M, V>(columns, x, offsets, segments, length, w, y, st, following);
 }
 
 template <int M, int V>

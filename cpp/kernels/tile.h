@@ -18,9 +18,11 @@ struct TileStore {
 //   x: rows_in_tile pixel pointers; offsets: floats from a pixel to each of its taps (a tap is `length` floats in a row)
 //   w: packed panel, segments * length rows of NR floats (columns beyond `columns` are zero)
 //   y: rows_in_tile output pointers, `columns` floats each are written
+//   following: pointers that x and y hold behind these, of a tile that comes next; fetched meanwhile
 // 0 < rows <= MR, 0 < columns <= NR, segments and length >= 0. x and y do not overlap.
 using GatherTile = void (*)(int rows, int columns, const float* const* x, const int64_t* offsets,
-                            int64_t segments, int64_t length, const float* w, float* const* y, const TileStore& store);
+                            int64_t segments, int64_t length, const float* w, float* const* y, const TileStore& store,
+                            int following);
 
 // Outer tile: acc[i][j] = sum over s < segments, k < length of a[a_off[s] + k * a_step + i] * b[b_off[s] + k * b_step + j];
 // then c[i * c_pitch + j] = acc (+ c if accumulate).

@@ -401,7 +401,8 @@ void DirectConvolution::multiply(const Task& task, const Slice& slice, const Ten
       else if (epilogue.residual)
         store.add = scratch.residual + first;
       tile_.gather(static_cast<int>(last - first), static_cast<int>(width), scratch.x + first, scratch.offsets,
-                   segments, length, w, scratch.y + first, store);
+                   segments, length, w, scratch.y + first, store,
+                   static_cast<int>(std::min(last - first, pixels - last)));
     }
     stored += width;
     if (store.bias) store.bias += columns;

@@ -111,7 +111,7 @@ void ScatterConvolution::sum_row(int64_t n, int64_t count, int64_t row, const Te
       y[k] = sums + k * sums_floats + panel * nr;
     }
     for (int64_t ow = 0; ow < g_.out_w; ++ow) {
-      tile_.gather(static_cast<int>(count), columns, x, offsets, segments, g_.o, w, y, {.add = y});
+      tile_.gather(static_cast<int>(count), columns, x, offsets, segments, g_.o, w, y, {.add = y}, 0);
       for (int64_t k = 0; k < count; ++k) x[k] += dy.pitch, y[k] += g_.stride_w * g_.c;
     }
   }

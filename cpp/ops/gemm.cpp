@@ -83,7 +83,7 @@ void Gemm::multiply(Matrix a, int64_t m, int64_t k, const float* a_panels, const
           const float* x[kMaxTileRows];
           float* y[kMaxTileRows];
           for (int i = 0; i < rows; ++i) x[i] = a.data + (ir + i) * a.row, y[i] = tile + i * c_pitch;
-          tile_.gather(rows, columns, x, &zero, 1, k, b, y, {.add = accumulate ? y : nullptr});
+          tile_.gather(rows, columns, x, &zero, 1, k, b, y, {.add = accumulate ? y : nullptr}, 0);
         }
     }
   });

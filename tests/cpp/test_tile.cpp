@@ -68,7 +68,7 @@ void check_gather(const TileShape& shape, int rows, int columns, Length l, const
       for (int j = 0; j < columns; ++j) py[p][j] = before[static_cast<size_t>(p * columns + j)];
 
   shape.gather(rows, columns, px.data(), offsets.data(), l.segments, l.length, w.data(), py.data(),
-               {e.bias ? bias.data() : nullptr, e.accumulate ? py.data() : nullptr, e.lower, e.upper});
+               {e.bias ? bias.data() : nullptr, e.accumulate ? py.data() : nullptr, e.lower, e.upper}, 0);
 
   int wrong = 0;
   for (int p = 0; p < rows; ++p) {
@@ -201,12 +201,12 @@ TEST_CASE("gather tiles keep NaN and infinity") {
     const float* px = x;
     float* py = y.data();
     const int64_t offset = 0;
-    shape.gather(1, 1, &px, &offset, 1, 2, w.data(), &py, {nullptr, nullptr, 0, 6});
+    shape.gather(1, 1, &px, &offset, 1, 2, w.data(), &py, {nullptr, nullptr, 0, 6}, 0);
     CHECK(std::isnan(y[0]));
     w[0] = kInf;
     const float infinite[] = {1.0f, 1.0f};
     px = infinite;
-    shape.gather(1, 1, &px, &offset, 1, 2, w.data(), &py, {nullptr, nullptr, -kInf, kInf});
+    shape.gather(1, 1, &px, &offset, 1, 2, w.data(), &py, {nullptr, nullptr, -kInf, kInf}, 0);
     CHECK(y[0] == kInf);
   }
   force_isa(available_isas().back());
