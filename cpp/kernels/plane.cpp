@@ -35,7 +35,7 @@ void zeros(float* out, int64_t n) {
   for_row(n, [&](int64_t j, auto part) CC_LAMBDA { store(out + j, zero(), part); });
 }
 
-// Two pixels share a vector: a quarter of the work.
+// Two pixels share a vector: less than half the work.
 void few_to_planes(const float* in, int64_t pitch, int64_t pixels, int channels, float* out, int64_t plane) {
   for (int64_t p = 0; p < pixels; p += kLanes) {
     const int n = at_most_lanes(pixels - p);
@@ -50,8 +50,8 @@ void few_to_planes(const float* in, int64_t pitch, int64_t pixels, int channels,
   }
 }
 
-void to_planes(const float* in, int64_t pitch, int64_t pixels, int64_t channels, int64_t left, int64_t width, float* out,
-               int64_t plane) {
+void to_planes(const float* in, int64_t pitch, int64_t pixels, int64_t channels, int64_t left, int64_t width,
+               float* out, int64_t plane) {
   for (int64_t c = 0; c < channels; ++c) {
     zeros(out + c * plane, left);
     zeros(out + c * plane + left + pixels, width - left - pixels);
@@ -82,8 +82,8 @@ void to_planes(const float* in, int64_t pitch, int64_t pixels, int64_t channels,
 
 // One vector of each output, to the pixels' places.
 template <int M>
-CC_INLINE void store_pixels(const Vec (&acc)[M], int pixels, float* y, int64_t y_step, const float* addend,
-                            int64_t add_step, const PlaneArgs& g) {
+CC_INLINE void store_pixels(const Vec (&acc)[M], int pixels, float* y, const float* addend, const PlaneArgs& g) {
+  const int64_t y_step = g.y_step, add_step = g.add_step;
   const Vec lower = set1(g.lower), upper = set1(g.upper);
   const auto finish = [&](Vec r) CC_LAMBDA { return min(upper, max(lower, r)); };  // in this order a NaN stays a NaN
   if (M == 1 && y_step == 1 && (!addend || add_step == 1)) {
@@ -158,7 +158,7 @@ void tile(const PlaneArgs& g) {
       }
     }
   CC_UNROLL for (int n = 0; n < N; ++n)
-    if (n < g.vectors) store_pixels<M>(acc[n], g.pixels[n], g.y[n], g.y_step, g.add ? g.add[n] : nullptr, g.add_step, g);
+    if (n < g.vectors) store_pixels<M>(acc[n], g.pixels[n], g.y[n], g.add ? g.add[n] : nullptr, g);
 }
 
 template <int M, int R>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Convolution with few output channels: a vector along channels would leave lanes idle, so here it runs along the pixels
+// Convolution with few output channels: a vector along channels would leave lanes idle; here it runs along the pixels
 // of a row. Activations become planes, one per channel, and results are put back between their channels' neighbours.
 #pragma once
 
@@ -29,8 +29,9 @@ struct PlaneArgs {
   float lower, upper;
 };
 
-// sums[(j * rows + r) * lanes + l] (+)= sum over i = l, l + lanes, ... < length of x[offsets[r] + i] * dy[j * plane + i],
-// for j < outputs and r < rows. length: a multiple of lanes.
+// For j < outputs and r < rows, with length a multiple of lanes,
+//   sums[(j * rows + r) * lanes + l] (+)= sum over i = l, l + lanes, ... < length of
+//       x[offsets[r] + i] * dy[j * plane + i].
 struct PlaneProductArgs {
   const float *x, *dy;
   int64_t plane, length, rows;

@@ -74,7 +74,8 @@ void any_product(int bases, int rows, int vectors, const RowProductArgs& g) {
   vectors == 1 ? pick_bases<kMaxBases, 1>(bases, rows, g) : pick_bases<kMaxBases, 2>(bases, rows, g);
 }
 
-void pad_rows(const float* in, int64_t in_pitch, int64_t rows, int64_t left, int64_t middle, int64_t right, float* out) {
+void pad_rows(const float* in, int64_t in_pitch, int64_t rows, int64_t left, int64_t middle, int64_t right,
+              float* out) {
   for (int64_t r = 0; r < rows; ++r, in += in_pitch) {
     for_row(left, [&](int64_t j, auto part) CC_LAMBDA { store(out + j, zero(), part); });
     out += left;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Backward-weight with few input channels. In channels-last memory the kW*C inputs that one output pixel sees in one
-// input row are neighbours: they are the rows of a tile that is summed over pixels, with no packing. Several kernel rows
-// share a tile where one would leave registers idle.
+// input row are neighbours: they are the rows of a tile that is summed over pixels, with no packing. Several kernel
+// rows share a tile where one would leave registers idle.
 #pragma once
 
 #include <cstdint>

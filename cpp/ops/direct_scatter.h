@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Direct backward-input that multiplies no zeros. The tiles of ops/direct.h would use C of a vector's lanes, and read a
-// halo as wide as the kernel around dy; here a tile's columns are the kW*C neighbours that one column of dy reaches in a
-// row of dx, and tiles are added into dx:
+// halo as wide as the kernel around dy; here a tile's columns are the kW*C neighbours that one column of dy reaches in
+// a row of dx, and tiles are added into dx:
 //   dx[ih][ow*stride + kw][c] += sum over kh, o of dy[oh][ow][o] * w[o][c][kh][kw], ih = oh*stride + kh*dilation
-// A row of dx is summed up in a buffer with a halo, in a fixed order: of several images at once, whose pixels at one place
-// are the rows of a tile.
+// A row of dx is summed up in a buffer with a halo, in a fixed order: of several images at once, whose pixels at one
+// place are the rows of a tile.
 #pragma once
 
 #include <vector>

@@ -21,7 +21,8 @@ constexpr int64_t kParts = 8;
 }  // namespace
 
 bool PlaneWeight::accepts(const Conv2dGeometry& g) {
-  return g.groups == 1 && g.stride_h == 1 && g.stride_w == 1 && g.o <= kMaxPlaneOutputs && g.c * g.taps() <= kMaxProducts;
+  return g.groups == 1 && g.stride_h == 1 && g.stride_w == 1 && g.o <= kMaxPlaneOutputs &&
+         g.c * g.taps() <= kMaxProducts;
 }
 
 double PlaneWeight::cycles(const Conv2dGeometry& g) {
@@ -95,7 +96,8 @@ void PlaneWeight::run_block(int64_t block, const Tensor& x, const Tensor& dy, fl
     const int64_t ih = row - g_.pad_top + r;
     const bool inside = ih >= 0 && ih < g_.h;
     const float* from = x.f32() + (n * g_.h + (inside ? ih : 0)) * g_.w * x.pitch;
-    kernels.to_planes(from, x.pitch, inside ? columns : 0, g_.c, inside ? left : 0, row_, x_planes + r * row_, x_plane_);
+    kernels.to_planes(from, x.pitch, inside ? columns : 0, g_.c, inside ? left : 0, row_, x_planes + r * row_,
+                      x_plane_);
   }
   kernels.product(static_cast<int>(g_.o), {.x = x_planes, .dy = dy_planes, .plane = dy_plane_, .length = dy_plane_,
                                            .rows = products_, .offsets = offsets_.data(),

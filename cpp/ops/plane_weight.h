@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Direct backward-weight with few output channels, where vectors along these would leave lanes idle. As planes (one per
-// channel, rows of x with a halo, rows of dy with zeros to the same length) both are long runs, and with q along the run
+// channel, rows of x with a halo, rows of dy with zeros to the same length) both are long runs; with q along the run,
 //   dW[o][c][kh][kw] = sum over q of x[c][q + (kh * row + kw) * dilation] * dy[o][q]
 // is a dot product: lanes are added up once, at the end. Zeros of dy meet pixels of x: an infinite one makes NaNs.
 #pragma once

@@ -20,8 +20,8 @@ constexpr int64_t kLeastPixels = 512, kMostPixels = 2048;  // of a block: enough
 constexpr int64_t kParts = 8;
 constexpr int64_t kLine = 64;  // bytes
 
-// Cycles per pixel of a tile: two products, or two operands from L1, at a time; at least the latency of an addition; and
-// the loop.
+// Cycles per pixel of a tile: two products, or two operands from L1, at a time; at least the latency of an addition;
+// and the loop.
 double tile_cycles(int64_t rows, int64_t vectors) {
   return std::max(4.0, std::max(rows * vectors, rows + vectors) / 2.0) + 1.0;
 }
@@ -30,7 +30,8 @@ double tile_cycles(int64_t rows, int64_t vectors) {
 template <class Body>
 double sum_over_chunks(int64_t total, int64_t most, Body&& body) {
   const int64_t chunks = ceil_div(total, most), larger = total % chunks;
-  return static_cast<double>(larger) * body(total / chunks + 1) + static_cast<double>(chunks - larger) * body(total / chunks);
+  return static_cast<double>(larger) * body(total / chunks + 1) +
+         static_cast<double>(chunks - larger) * body(total / chunks);
 }
 
 }  // namespace
@@ -77,7 +78,9 @@ void RowWeight::choose_blocks() {
   const int64_t pixel_bytes = 4 * (g_.o + g_.c * g_.stride_h * g_.stride_w), image = g_.out_h * g_.out_w;
   const int64_t target = std::clamp<int64_t>(cpu_info().l2 / 4 / pixel_bytes, kLeastPixels, kMostPixels);
   images_ = std::clamp<int64_t>(target / image, 1, std::max<int64_t>(g_.n, 1));
-  const auto even = [](int64_t total, int64_t most) { return ceil_div(total, ceil_div(total, std::max<int64_t>(most, 1))); };
+  const auto even = [](int64_t total, int64_t most) {
+    return ceil_div(total, ceil_div(total, std::max<int64_t>(most, 1)));
+  };
   block_rows_ = even(g_.out_h, target / g_.out_w);
   block_cols_ = even(g_.out_w, target);
   halo_h_ = (block_rows_ - 1) * g_.stride_h + (g_.kernel_h - 1) * g_.dilation_h + 1;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Direct backward-weight for few input channels. What a pixel of dy sees of one row of x are kW*C neighbours in memory, so
+// Direct backward-weight for few input channels. What a pixel of dy sees of one row of x are kW*C neighbours in memory:
 //   dW[kh][kw*C + c][o] = sum over n, oh, ow of x[n][oh*stride + kh*dilation][ow*stride + kw][c] * dy[n][oh][ow][o]
 // needs neither x nor dy rearranged: a tile of these rows x output channels (kernels/row_product.h) stays in registers
 // over a block of pixels. Only padding makes a copy of x, block by block, into a zero halo.

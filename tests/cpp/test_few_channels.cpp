@@ -83,7 +83,8 @@ int64_t wrong_run(const RunKernels& kernels, int lanes, int rows, int columns, b
   int64_t wrong = 0;
   for (int64_t p = 0; p < rows; ++p)
     for (int64_t j = 0; j < y_step && p * y_step + j < static_cast<int64_t>(y.size()); ++j) {
-      float sum = (bias && j < columns ? shift.data()[j] : 0) + (add && j < columns ? addend.data()[p * (y_step + 1) + j] : 0);
+      float sum = bias && j < columns ? shift.data()[j] : 0;
+      if (add && j < columns) sum += addend.data()[p * (y_step + 1) + j];
       for (int64_t s = 0; s < kSegments && j < columns; ++s)
         for (int64_t k = 0; k < kLength; ++k)
           sum += x.data()[p * x_step + offsets[s] + k] * w.data()[(s * kLength + k) * lanes + j];
@@ -124,7 +125,8 @@ int64_t wrong_plane_tile(const PlaneKernels& kernels, int outputs, int last, boo
   return wrong;
 }
 
-int64_t wrong_to_planes(const PlaneKernels& kernels, int64_t channels, int64_t pixels, int64_t pitch, std::mt19937& random) {
+int64_t wrong_to_planes(const PlaneKernels& kernels, int64_t channels, int64_t pixels, int64_t pitch,
+                        std::mt19937& random) {
   const int64_t left = 2, width = left + pixels + 3, plane = width + 1;
   const Integers in(pixels > 0 ? (pixels - 1) * pitch + channels : 0, random);
   const Sentinels out((channels - 1) * plane + width);
@@ -139,7 +141,8 @@ int64_t wrong_to_planes(const PlaneKernels& kernels, int64_t channels, int64_t p
   return wrong;
 }
 
-int64_t wrong_plane_product(const PlaneKernels& kernels, int outputs, int64_t rows, bool accumulate, std::mt19937& random) {
+int64_t wrong_plane_product(const PlaneKernels& kernels, int outputs, int64_t rows, bool accumulate,
+                            std::mt19937& random) {
   const int64_t lanes = kernels.lanes, length = 3 * lanes;
   std::vector<int64_t> offsets;
   for (int64_t r = 0; r < rows; ++r) offsets.push_back(rows - 1 - r);
@@ -198,7 +201,8 @@ TEST_CASE("planes equal double loops and stay within their operands") {
     for (int outputs = 1; outputs <= kMaxPlaneOutputs; ++outputs) {
       CAPTURE(outputs);
       for (int last = 1; last <= t.plane.lanes; ++last)
-        for (int way = 0; way < 8; ++way) CHECK(wrong_plane_tile(t.plane, outputs, last, way & 1, way & 2, way / 4 * 2, random) == 0);
+        for (int way = 0; way < 8; ++way)
+          CHECK(wrong_plane_tile(t.plane, outputs, last, way & 1, way & 2, way / 4 * 2, random) == 0);
       for (int64_t rows = 1; rows <= 2 * t.plane.product_rows[outputs - 1] + 1; ++rows)
         CHECK(wrong_plane_product(t.plane, outputs, rows, rows % 2 > 0, random) == 0);
     }
