@@ -38,7 +38,10 @@ __attribute__((noinline)) void spread_tile(const DepthwiseMap& m, int64_t c, int
       }
     }
     float* y = m.y + row * m.y_pitch.row + col * m.y_pitch.col + c;
-    if (m.fetch) fetch_pixels(y + kLanes, m.y_pitch.col, 2 * T);  // the next vector
+    if (m.fetch) {  // the vector of channels after the next
+      if (r == 0) fetch_pixels(m.x + last * m.x_pitch.row + q * pitch + c + 2 * kLanes, pitch, T);
+      fetch_pixels(y + 2 * kLanes, m.y_pitch.col, 2 * T);
+    }
     if (m.residual) {
       const float* from = m.residual + row * m.residual_pitch.row + col * m.residual_pitch.col + c;
       CC_UNROLL for (int t = 0; t < 2 * T; ++t, from += m.residual_pitch.col)
