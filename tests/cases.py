@@ -67,7 +67,7 @@ def _conv_cases() -> list[Case]:
         conv((1, 33, 9, 9), 33, 5, stride=2, padding=2, groups=33),
         conv((1, 5, 6, 6), 15, 3, padding=1, groups=5),
         conv((1, 16, 8, 8), 16, 3, padding=2, dilation=2, groups=16, bias=False),
-        # depthwise: whole tiles and tails of columns and channels, borders, every phase of a stride, several blocks of rows
+        # depthwise: tiles and tails of columns and channels, borders, every phase of a stride, several blocks of rows
         *(conv((1, 20, 4, w), 20, 3, padding=1, groups=20) for w in (1, 2, 7, 9, 16, 28)),
         *(conv((2, 20, 5, w), 20, 3, stride=2, padding=1, groups=20) for w in (1, 2, 13, 16, 30)),
         *(conv((1, 40, 6, w), 40, 5, stride=s, padding=2, groups=40) for s in (1, 2) for w in (3, 7, 18)),
