@@ -137,7 +137,8 @@ void map_any(const DepthwiseMap& m) {
 void map_dense(const DepthwiseMap& m) {
   const int64_t step = m.w.step;
   const bool square = m.h.taps == 3 && m.w.taps == 3 && m.h.tap_step == 1 && m.h.step == step;
-  if (kManyRegisters && square && step <= 2) return depthwise_walk(m);
+  // Walking saves loads from L1; where memory is the limit, rows in their order are the better walk through it.
+  if (kManyRegisters && square && (step == 2 || (step == 1 && !m.fetch))) return depthwise_walk(m);
   if (step == 1) switch (m.w.taps) {
       case 1: return map_rows<1, 1>(m);
       case 2: return map_rows<2, 1>(m);

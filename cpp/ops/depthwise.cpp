@@ -72,7 +72,7 @@ class DepthwiseConvolution final : public ConvMap {
         taps_(g.taps()), in_h_(forward_ ? g.h : g.out_h), in_w_(forward_ ? g.w : g.out_w),
         out_h_(forward_ ? g.out_h : g.h), out_w_(forward_ ? g.out_w : g.w),
         pitch_(ceil_div(g.c, kMostLanes) * kMostLanes), flops_(g.flops()),
-        fetch_(4 * g.n * g.c * (g.h * g.w + g.out_h * g.out_w) > cpu_info().l3 / 4 && g.h >= 8),
+        fetch_(4 * g.n * g.c * (g.h * g.w + g.out_h * g.out_w) > cpu_info().l3 / 2 && g.h >= 8),
         blocks_(g.n, ceil_div(out_h_, forward_ || spread_ ? 1 : g.stride_h), out_w_),
         shares_(depthwise_shares(blocks_.count(), g.c, kernels_.lanes)) {
     const Window v{g.kernel_h, g.stride_h, g.dilation_h, g.pad_top};
