@@ -136,13 +136,13 @@ void map_any(const DepthwiseMap& m) {
 
 void map_dense(const DepthwiseMap& m) {
   const int64_t step = m.w.step;
-  if (kManyRegisters && m.h.taps == 3 && m.w.taps == 3 && m.h.tap_step == 1 && m.h.step == step && step <= 2)
-    return depthwise_walk(m);
+  const bool square = m.h.taps == 3 && m.w.taps == 3 && m.h.tap_step == 1 && m.h.step == step;
+  // Walking saves loads from L1; where memory is the limit, rows in their order are the better walk through it.
+  if (kManyRegisters && square && (step == 2 || (step == 1 && !m.fetch))) return depthwise_walk(m);
   if (step == 1) switch (m.w.taps) {
       case 1: return map_rows<1, 1>(m);
       case 2: return map_rows<2, 1>(m);
       case 3: return map_rows<3, 1>(m);
-      case 4: return map_rows<4, 1>(m);
       case 5: return map_rows<5, 1>(m);
       case 7: return map_rows<7, 1>(m);
     }
@@ -160,7 +160,7 @@ void map(const DepthwiseMap& m) {
   if (apart == 1) return map_dense(m);
   if (m.w.step > 1 || m.w.taps <= 1) return map_any(m);
   for (int64_t phase = 0; phase < least(apart, m.cols); ++phase) {
-    const int64_t first = m.w.first + phase, offset = first - (first >= 0 ? first / apart : -ceil_div(-first, apart)) * apart;
+    const int64_t first = m.w.first + phase, offset = (first % apart + apart) % apart;
     DepthwiseMap d = m;
     d.w = {ceil_div(m.w.size - offset, apart), 1, (first - offset) / apart, m.w.taps, 1};
     d.cols = ceil_div(m.cols - phase, apart);

@@ -35,11 +35,11 @@ struct DepthwiseMap {
   const float* residual;  // or null; may be y itself
   DepthwisePitch residual_pitch;
   float lower, upper;  // (0, inf) is ReLU, (0, 6) ReLU6
-  bool fetch;          // x and y outgrow the caches: fetch what comes next, which is too far apart for the processor to guess
+  bool fetch;          // x and y outgrow the caches: fetch ahead, by steps too long for the processor to guess
 };
 
-// `spread` is the transpose for steps of 2, w.taps 3 or 5 and tap_steps of 1: y[i][j][c] = clamp(bias[c] + sum over a, b,
-// kh, kw with h.input(a, kh) == i and w.input(b, kw) == j of x[a][b][c] * weight[kh][kw][c] + residual[i][j][c]).
+// `spread` is the transpose for steps of 2, w.taps 3 or 5 and tap_steps of 1: y[i][j][c] = clamp(bias[c] + sum over a,
+// b, kh, kw with h.input(a, kh) == i and w.input(b, kw) == j of x[a][b][c] * weight[kh][kw][c] + residual[i][j][c]).
 
 // sum[kh * w.taps + kw][c] += sum over i in [first_row, last_row), j < cols of x[h.input(i, kh)][w.input(j, kw)][c] *
 // dy[i][j][c], c < channels, in an order that depends on the sizes alone.

@@ -54,12 +54,22 @@ __attribute__((noinline)) void reduce_tiles(const DepthwiseReduce& m, int64_t c,
 template <int G, int K, int S, int T>
 void reduce_rows(const DepthwiseReduce& m) {
   const bool single = !all_see_input(m.w, m.cols);
-  for_row(m.channels, [&](int64_t c, auto part) CC_LAMBDA {
-    for (int64_t tap = 0; tap < m.h.taps; tap += G)
-      for_tiles<T>(m.cols, single, part, [&](int64_t col, int64_t count, auto tile) CC_LAMBDA {
-        reduce_tiles<G, K, S, tile.size>(m, c, tap, col, count, part);
-      });
-  });
+  if constexpr (S == 1) {
+    for_row(m.channels, [&](int64_t c, auto part) CC_LAMBDA {
+      for (int64_t tap = 0; tap < m.h.taps; tap += G)
+        for_tiles<T>(m.cols, single, part, [&](int64_t col, int64_t count, auto tile) CC_LAMBDA {
+          reduce_tiles<G, K, S, tile.size>(m, c, tap, col, count, part);
+        });
+    });
+  } else {  // little work for a pixel of x: it pays to read the neighbours in memory soon after one another
+    for_tiles<T>(m.cols, single, Whole{}, [&](int64_t col, int64_t count, auto tile) CC_LAMBDA {
+      for (; count > 0; --count, col += tile.size)
+        for_row(m.channels, [&](int64_t c, auto part) CC_LAMBDA {
+          for (int64_t tap = 0; tap < m.h.taps; tap += G)
+            reduce_tiles<G, K, S, tile.size>(m, c, tap, col, 1, part);
+        });
+    });
+  }
 }
 
 // Any taps and step, tap by tap: the pixels that it sees, four sums at a time to hide the latency of the addition.

@@ -38,7 +38,10 @@ __attribute__((noinline)) void spread_tile(const DepthwiseMap& m, int64_t c, int
       }
     }
     float* y = m.y + row * m.y_pitch.row + col * m.y_pitch.col + c;
-    if (m.fetch) fetch_pixels(y + kLanes, m.y_pitch.col, 2 * T);  // the next vector
+    if (m.fetch) {  // the vector of channels after the next
+      if (r == 0) fetch_pixels(m.x + last * m.x_pitch.row + q * pitch + c + 2 * kLanes, pitch, T);
+      fetch_pixels(y + 2 * kLanes, m.y_pitch.col, 2 * T);
+    }
     if (m.residual) {
       const float* from = m.residual + row * m.residual_pitch.row + col * m.residual_pitch.col + c;
       CC_UNROLL for (int t = 0; t < 2 * T; ++t, from += m.residual_pitch.col)
@@ -54,7 +57,8 @@ void spread_rows(const DepthwiseMap& m) {
   const int64_t first = -m.w.first >> 1, last = (m.cols - 1 - m.w.first) >> 1;
   const bool single = last - m.w.size > (K - 1) / 2;  // some see no input at all
   // 2 * T sums and K weights must fit the registers. Channels are the inner loop: neighbours in memory soon follow.
-  for_tiles<kManyRegisters ? 8 : 4>(last + 1 - first, single, Whole{}, [&](int64_t q, int64_t count, auto tile) CC_LAMBDA {
+  constexpr int kMost = kManyRegisters ? 8 : 4;
+  for_tiles<kMost>(last + 1 - first, single, Whole{}, [&](int64_t q, int64_t count, auto tile) CC_LAMBDA {
     for (q += first; count > 0; --count, q += tile.size)
       for_row(m.channels, [&](int64_t c, auto part) CC_LAMBDA { spread_tile<K, tile.size>(m, c, q, part); });
   });

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// 3x3 stencils where there are registers enough to walk down columns of outputs: an input row is read once, and added to
-// all output rows that it reaches, whose sums are in registers, as are the 9 weights.
+// 3x3 stencils where there are registers enough to walk down columns of outputs: an input row is read once, and added
+// to all output rows that it reaches, whose sums are in registers, as are the 9 weights.
 #include "kernels/depthwise_tiles.h"
 
 namespace convcore::CONVCORE_ISA {
@@ -136,6 +136,8 @@ void walk_columns(const DepthwiseMap& m) {
 
 }  // namespace
 
-void depthwise_walk(const DepthwiseMap& m) { m.w.step == 1 ? walk_columns<1>(m) : walk_columns<2>(m); }
+void depthwise_walk([[maybe_unused]] const DepthwiseMap& m) {
+  if constexpr (kManyRegisters) m.w.step == 1 ? walk_columns<1>(m) : walk_columns<2>(m);
+}
 
 }  // namespace convcore::CONVCORE_ISA

@@ -21,8 +21,8 @@ constexpr int64_t kCacheBytes = 192 << 10;  // of L2, for outputs that are visit
 constexpr int64_t kMostLanes = 16;       // packed weights are padded for the widest vectors
 
 // One axis of the stencils. Forward has one phase. Backward-input has one for each residue of the position modulo the
-// stride: positions of one residue see the same taps, and neighbours among them neighbouring outputs, so that each phase
-// is a dense stencil over dy (no zeros inserted).
+// stride: positions of one residue see the same taps, and neighbours among them neighbouring outputs, so that each
+// phase is a dense stencil over dy (no zeros inserted).
 struct Axis {
   struct Phase {
     DepthwiseAxis axis;
@@ -61,19 +61,22 @@ Axis phases(const Window& v, int64_t size, int64_t out_size) {
 
 // What the kernels' spread serves: backward-input in one phase.
 bool spreads(const Conv2dGeometry& g) {
-  return g.stride_h == 2 && g.stride_w == 2 && g.dilation_h == 1 && g.dilation_w == 1 && (g.kernel_w == 3 || g.kernel_w == 5);
+  return g.stride_h == 2 && g.stride_w == 2 && g.dilation_h == 1 && g.dilation_w == 1 &&
+         (g.kernel_w == 3 || g.kernel_w == 5);
 }
 
 class DepthwiseConvolution final : public ConvMap {
  public:
   DepthwiseConvolution(const Conv2dGeometry& g, Pass pass)
-      : forward_(pass == Pass::forward), spread_(!forward_ && spreads(g)), channels_(g.c), kernel_w_(g.kernel_w), taps_(g.taps()),
-        in_h_(forward_ ? g.h : g.out_h), in_w_(forward_ ? g.w : g.out_w), out_h_(forward_ ? g.out_h : g.h),
-        out_w_(forward_ ? g.out_w : g.w), pitch_(ceil_div(g.c, kMostLanes) * kMostLanes), flops_(g.flops()),
-        fetch_(4 * g.n * g.c * (g.h * g.w + g.out_h * g.out_w) > cpu_info().l3 / 4 && g.h >= 8),
+      : forward_(pass == Pass::forward), spread_(!forward_ && spreads(g)), channels_(g.c), kernel_w_(g.kernel_w),
+        taps_(g.taps()), in_h_(forward_ ? g.h : g.out_h), in_w_(forward_ ? g.w : g.out_w),
+        out_h_(forward_ ? g.out_h : g.h), out_w_(forward_ ? g.out_w : g.w),
+        pitch_(ceil_div(g.c, kMostLanes) * kMostLanes), flops_(g.flops()),
+        fetch_(4 * g.n * g.c * (g.h * g.w + g.out_h * g.out_w) > cpu_info().l3 / 2 && g.h >= 8),
         blocks_(g.n, ceil_div(out_h_, forward_ || spread_ ? 1 : g.stride_h), out_w_),
         shares_(depthwise_shares(blocks_.count(), g.c, kernels_.lanes)) {
-    const Window v{g.kernel_h, g.stride_h, g.dilation_h, g.pad_top}, h{g.kernel_w, g.stride_w, g.dilation_w, g.pad_left};
+    const Window v{g.kernel_h, g.stride_h, g.dilation_h, g.pad_top};
+    const Window h{g.kernel_w, g.stride_w, g.dilation_w, g.pad_left};
     const bool one = forward_ || spread_;
     vertical_ = one ? one_phase(v, in_h_) : phases(v, g.h, g.out_h);
     horizontal_ = one ? one_phase(h, in_w_) : phases(h, g.w, g.out_w);
@@ -96,7 +99,7 @@ class DepthwiseConvolution final : public ConvMap {
   };
   void run_block(const DepthwiseBlocks::Block& block, Channels channels, const Tensor& in, const float* packed,
                  const Epilogue& epilogue, const Tensor& out) const;
-  void run_phase(const Axis::Phase& v, int64_t row, const Axis::Phase& h, int64_t col, DepthwiseMap& map,
+  void run_phase(const Axis::Phase& v, int64_t row, const Axis::Phase& h, int64_t col, const DepthwiseMap& image,
                  const DepthwiseBlocks::Block& block) const;
 
   DepthwiseKernels kernels_ = table().depthwise;
@@ -156,21 +159,24 @@ void DepthwiseConvolution::run(const Tensor& in, const std::byte* packed, const 
 
 void DepthwiseConvolution::run_block(const DepthwiseBlocks::Block& block, Channels channels, const Tensor& in,
                                      const float* packed, const Epilogue& epilogue, const Tensor& out) const {
-  const int64_t c = channels.first;
+  const int64_t c = channels.first, weight_row = static_cast<int64_t>(horizontal_.order.size()) * pitch_;
   for (int64_t n = block.n; n < block.n + block.images; ++n) {
     const int64_t pixel = n * out_h_ * out_w_;
     const float* residual = epilogue.residual_at(pixel);
-    DepthwiseMap image{.h = {}, .w = {}, .first_row = 0, .last_row = 0, .cols = 0, .channels = channels.count,
-                       .x = in.f32() + n * in_h_ * in_w_ * in.pitch + c, .x_pitch = {in_w_ * in.pitch, in.pitch},
-                       .weight = packed + c, .weight_pitch = {static_cast<int64_t>(horizontal_.order.size()) * pitch_, pitch_},
-                       .y = out.f32() + pixel * out.pitch + c, .y_pitch = {out_w_ * out.pitch, out.pitch},
-                       .bias = epilogue.bias ? epilogue.bias + c : nullptr, .residual = residual ? residual + c : nullptr,
-                       .residual_pitch = {out_w_ * epilogue.residual_pitch, epilogue.residual_pitch},
-                       .lower = epilogue.lower, .upper = epilogue.upper,
-                       .fetch = fetch_};
-    for (size_t v = 0; v < vertical_.phases.size(); ++v)
-      for (size_t h = 0; h < horizontal_.phases.size(); ++h)
-        run_phase(vertical_.phases[v], static_cast<int64_t>(v), horizontal_.phases[h], static_cast<int64_t>(h), image, block);
+    const DepthwiseMap image{.h = {}, .w = {}, .first_row = 0, .last_row = 0, .cols = 0, .channels = channels.count,
+                             .x = in.f32() + n * in_h_ * in_w_ * in.pitch + c, .x_pitch = {in_w_ * in.pitch, in.pitch},
+                             .weight = packed + c, .weight_pitch = {weight_row, pitch_},
+                             .y = out.f32() + pixel * out.pitch + c, .y_pitch = {out_w_ * out.pitch, out.pitch},
+                             .bias = epilogue.bias ? epilogue.bias + c : nullptr,
+                             .residual = residual ? residual + c : nullptr,
+                             .residual_pitch = {out_w_ * epilogue.residual_pitch, epilogue.residual_pitch},
+                             .lower = epilogue.lower, .upper = epilogue.upper, .fetch = fetch_};
+    int64_t row = 0;
+    for (const Axis::Phase& v : vertical_.phases) {
+      int64_t col = 0;
+      for (const Axis::Phase& h : horizontal_.phases) run_phase(v, row, h, col++, image, block);
+      ++row;
+    }
   }
   if (!epilogue.statistics) return;
   const int64_t pixels = block.images * (block.last_row - block.row) * out_w_;
@@ -181,7 +187,7 @@ void DepthwiseConvolution::run_block(const DepthwiseBlocks::Block& block, Channe
 
 // Outputs (row + i * step, col + j * step) of an image.
 void DepthwiseConvolution::run_phase(const Axis::Phase& v, int64_t row, const Axis::Phase& h, int64_t col,
-                                     DepthwiseMap& image, const DepthwiseBlocks::Block& block) const {
+                                     const DepthwiseMap& image, const DepthwiseBlocks::Block& block) const {
   const int64_t rows = ceil_div(out_h_ - row, vertical_.step);
   DepthwiseMap map = image;
   map.h = v.axis, map.w = h.axis;

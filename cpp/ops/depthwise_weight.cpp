@@ -14,8 +14,8 @@ namespace {
 constexpr int64_t kParts = 8;        // of the sum over pixels, cut by the shape alone
 constexpr int64_t kMostLanes = 16;   // sums are padded for the widest vectors
 
-// dw[c][kh][kw] = sum over n, oh, ow of x[n][c][oh*stride + kh*dilation - pad][...] * dy[n][c][oh][ow]: in registers over
-// a block of rows, blocks added up within parts, then parts.
+// dw[c][kh][kw] = sum over n, oh, ow of x[n][c][oh*stride + kh*dilation - pad][...] * dy[n][c][oh][ow]: in registers
+// over rows of a block, tiles and blocks added up within parts, then parts.
 class DepthwiseWeight final : public ConvReduce {
  public:
   explicit DepthwiseWeight(const Conv2dGeometry& g)

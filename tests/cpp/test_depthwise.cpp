@@ -91,7 +91,8 @@ void check_map(const Conv2dGeometry& g, Pass pass, int64_t slack, bool added, bo
   Epilogue e;
   if (added) {
     const Image& from = in_place ? out : residual;
-    e = {.bias = bias.memory.data(), .residual = from.tensor.f32(), .residual_pitch = from.tensor.pitch, .lower = 0, .upper = 1};
+    e = {.bias = bias.memory.data(), .residual = from.tensor.f32(), .residual_pitch = from.tensor.pitch,
+         .lower = 0, .upper = 1};
     for (int64_t p = 0; p < out.tensor.pixels(); ++p)
       for (int64_t c = 0; c < g.c; ++c) {
         double& v = expected[static_cast<size_t>(p * g.c + c)];
@@ -119,7 +120,8 @@ void check_map(const Conv2dGeometry& g, Pass pass, int64_t slack, bool added, bo
       double mean = 0, square = 0;
       for (int64_t p = 0; p < pixels; ++p) mean += out.tensor.f32()[(pixel + p) * out.tensor.pitch + c];
       mean /= static_cast<double>(pixels);
-      for (int64_t p = 0; p < pixels; ++p) square += std::pow(out.tensor.f32()[(pixel + p) * out.tensor.pitch + c] - mean, 2);
+      for (int64_t p = 0; p < pixels; ++p)
+        square += std::pow(out.tensor.f32()[(pixel + p) * out.tensor.pitch + c] - mean, 2);
       wrong += !close(statistics[static_cast<size_t>(part * 2 * g.c + c)], mean, static_cast<double>(pixels));
       wrong += !close(statistics[static_cast<size_t>((part * 2 + 1) * g.c + c)], square, static_cast<double>(pixels));
     }
@@ -138,10 +140,12 @@ void check_reduce(const Conv2dGeometry& g, int64_t slack, std::mt19937& random) 
   std::vector<double> expected(dw.size());
   for (int64_t c = 0; c < g.c; ++c)
     for_products(g, [&](int64_t n, int64_t oh, int64_t ow, int64_t ih, int64_t iw, int64_t tap) {
-      expected[static_cast<size_t>(c * g.taps() + tap)] += static_cast<double>(x.at(n, ih, iw, c)) * dy.at(n, oh, ow, c);
+      const double product = static_cast<double>(x.at(n, ih, iw, c)) * dy.at(n, oh, ow, c);
+      expected[static_cast<size_t>(c * g.taps() + tap)] += product;
     });
+  const double terms = static_cast<double>(g.n * g.out_h * g.out_w);
   int wrong = 0;
-  for (size_t i = 0; i < dw.size(); ++i) wrong += !close(dw[i], expected[i], static_cast<double>(g.n * g.out_h * g.out_w));
+  for (size_t i = 0; i < dw.size(); ++i) wrong += !close(dw[i], expected[i], terms);
   CHECK(wrong == 0);
 }
 
