@@ -18,7 +18,7 @@ constexpr int kMaxRows = 13;
 // Five pixels share a pointer q: x86 computes the addresses q, q + step, q + 2 step, q + 3 step and q + 4 step of two
 // registers each.
 constexpr int kShared = 5;
-constexpr int64_t kLongSum = 64;  // time enough to fetch what will be overwritten
+constexpr int64_t kLongSum = 24;  // time enough to fetch what will be overwritten
 
 template <int M>
 void run_tile(const RunArgs& g) {

@@ -11,6 +11,10 @@ namespace {
 
 template <int M, int V>
 CC_INLINE void store_tile(const Vec (&acc)[M][V], int columns, float* const* y, const TileStore& st) {
+  if (columns == V * kLanes && !st.bias && !st.add && st.lower == -__builtin_inff() && st.upper == __builtin_inff()) {
+    CC_UNROLL for (int p = 0; p < M; ++p) CC_UNROLL for (int v = 0; v < V; ++v) store(y[p] + v * kLanes, acc[p][v]);
+    return;
+  }
   const Vec lower = set1(st.lower), upper = set1(st.upper);
   CC_UNROLL for (int v = 0; v < V; ++v) {
     const int n = columns - v * kLanes;
@@ -49,6 +53,7 @@ void gather(int columns, const float* const* x, const int64_t* offsets, int64_t 
             float* const* y, const TileStore& st, int following) {
   if (st.add) prefetch_tile<M, V>(columns, st.add);
   for (int p = M; p < M + following; ++p) prefetch_row<V>(columns, y[p]);
+  if (segments > 1) following = 0;  // the neighbours of these pixels are in the cache
   Vec acc[M][V];
   CC_UNROLL for (int p = 0; p < M; ++p) CC_UNROLL for (int v = 0; v < V; ++v) acc[p][v] = zero();
   for (int64_t s = 0; s < segments; ++s) {

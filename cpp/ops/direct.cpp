@@ -382,7 +382,8 @@ void DirectConvolution::multiply(const Task& task, const Slice& slice, const Ten
     if (epilogue.residual)
       for (int64_t i = 0; i < pixels; ++i) scratch.residual[i] += floats;
   };
-  for (int64_t q = 0; q < task.panels; ++q, advance(columns), w += slice.panel_floats) {
+  for (int64_t q = 0; q < task.panels; ++q, w += slice.panel_floats) {
+    if (q > 0) advance(columns);
     const int64_t width = std::min(columns, s_.out_c - (task.panel + q) * columns);
     if (by_rows) {
       run.columns = static_cast<int>(width), run.w = w, run.bias = store.bias;
@@ -411,7 +412,7 @@ void DirectConvolution::multiply(const Task& task, const Slice& slice, const Ten
       counted = stored;
     }
   }
-  advance(-task.panels * columns);
+  if (task.panels > 1) advance(-(task.panels - 1) * columns);  // as prepare() left them
 }
 
 // While the block is in L2. Each channel's sums run over the pixels of a part in order, whatever shares its block.
