@@ -158,6 +158,10 @@ def conv_cases() -> list[Case]:
         # backward-weight in several chunks of tiles, and blocks of either channels
         conv((3, 66, 28, 27), 5, 3, padding=1, bias=False),
         conv((3, 5, 29, 30), 70, 3, padding=(1, 0, 2, 1)),
+        # backward-weight in several parts of tiles, of several chunks each; in regions of blocks
+        conv((5, 18, 28, 27), 20, 3, padding=1),
+        conv((1, 18, 50, 86), 33, 3, padding=1, bias=False),
+        conv((2, 70, 6, 5), 130, 3, padding=1),
         # 3x3 of stride 1 in few and many tiles and weights, tiles cut off by edges, padding beyond the kernel
         conv((2, 40, 9, 11), 24, 3, padding=(0, 3, 4, 1)),
         conv((3, 20, 6, 6), 36, 3, padding=5),

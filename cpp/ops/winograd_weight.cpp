@@ -13,20 +13,22 @@ namespace convcore {
 namespace {
 
 constexpr int64_t kPoints = 36;
-constexpr int64_t kLine = 16;        // floats of a cache line
-constexpr int64_t kChunk = 96;       // tiles, about: 48 to 128 are as fast; fewer move the sums too often
-constexpr int64_t kBlock = 64;       // channels of a block, about: its sums stay in L2
-constexpr int64_t kRows = 16;        // input channels of a block that are finished at a time
-constexpr int64_t kSums = 24 << 20;  // bytes of sums that are kept at a time where there are several chunks
+constexpr int64_t kLine = 16;             // floats of a cache line
+constexpr int64_t kChunk = 96;            // tiles, about: 48 to 128 are as fast; fewer move the sums too often
+constexpr int64_t kBlock = 64;            // channels of a block, about: its sums stay in L2
+constexpr int64_t kRows = 16;             // input channels of a block that are finished at a time
+constexpr int64_t kMostParts = 16;        // of the tiles
+constexpr int64_t kPartSums = 5 << 20;    // bytes of the sums of all parts together
+constexpr int64_t kGroupSums = 12 << 20;  // bytes of sums that a task keeps at a time where it has several chunks
 
 // An odd number of lines: rows that far apart spread over all sets of a cache.
 int64_t odd_lines(int64_t floats) { return (ceil_div(floats, kLine) | 1) * kLine; }
 
-// The size x size pixels from (row, column) on, wherever they are.
-WinogradPatch patch(const Tensor& t, int64_t n, int64_t row, int64_t column, int64_t size) {
+// The size x size pixels from (row, column) on, wherever they are, from a channel on.
+WinogradPatch patch(const Tensor& t, int64_t n, int64_t row, int64_t column, int64_t size, int64_t channel) {
   const auto inside = [&](int64_t i) { return static_cast<int>(std::clamp<int64_t>(i, 0, size)); };
   const int64_t row_pitch = t.w() * t.pitch;
-  return {t.f32() + (n * t.h() + row) * row_pitch + column * t.pitch, row_pitch, t.pitch,
+  return {t.f32() + (n * t.h() + row) * row_pitch + column * t.pitch + channel, row_pitch, t.pitch,
           inside(-row), inside(t.h() - row), inside(-column), inside(t.w() - column)};
 }
 
@@ -54,39 +56,79 @@ bool winograd_weight_pays(const Conv2dGeometry& g) {
 
 std::unique_ptr<ConvReduce> winograd_reduce(const Conv2dGeometry& g) { return std::make_unique<WinogradWeight>(g); }
 
-WinogradWeight::WinogradWeight(const Conv2dGeometry& geometry) : g_(geometry), tile_(choose_tile(g_.o, 1)) {
+WinogradWeight::WinogradWeight(const Conv2dGeometry& geometry)
+    : g_(geometry), tile_(choose_tile(g_.o, 1)), slots_(num_threads()) {
   tiles_h_ = ceil_div(g_.out_h, 4), tiles_w_ = ceil_div(g_.out_w, 4);
   tiles_ = g_.n * tiles_h_ * tiles_w_;
-  v_pitch_ = odd_lines(g_.c), w_pitch_ = odd_lines(g_.o);
-  const int64_t chunks = std::max<int64_t>((tiles_ + kChunk / 2) / kChunk, 1);
-  chunk_ = ceil_div(tiles_, chunks);
 
   const int64_t a_panels = ceil_div(g_.c, tile_.mr), b_panels = ceil_div(g_.o, tile_.nr);
   mr_ = ceil_div(g_.c, a_panels);
   block_c_ = ceil_div(a_panels, ceil_div(g_.c, kBlock)) * mr_;
   block_o_ = ceil_div(b_panels, ceil_div(g_.o, kBlock)) * tile_.nr;
-  blocks_o_ = ceil_div(g_.o, block_o_);
-  blocks_ = ceil_div(g_.c, block_c_) * blocks_o_;
-  v_step_ = odd_lines(chunk_ * v_pitch_), w_step_ = odd_lines(chunk_ * w_pitch_);
+  blocks_c_ = ceil_div(g_.c, block_c_), blocks_o_ = ceil_div(g_.o, block_o_);
   u_step_ = odd_lines(block_c_ * block_o_);
+
+  const int64_t block_bytes = kPoints * u_step_ * 4, blocks = blocks_c_ * blocks_o_;
+  const int64_t most = std::min({kMostParts, kPartSums / (block_bytes * blocks), tiles_ / kChunk});
+  parts_ = std::max<int64_t>(most, 1);
+  const int64_t part = ceil_div(tiles_, parts_), chunks = std::max<int64_t>((part + kChunk / 2) / kChunk, 1);
+  chunk_ = ceil_div(part, chunks);
+
+  const auto can_split = [](int64_t blocks, int64_t splits) { return splits < blocks; };
+  while (parts_ * splits_c_ * splits_o_ < slots_) {
+    const bool c = can_split(blocks_c_, splits_c_), o = can_split(blocks_o_, splits_o_);
+    if (!c && !o) break;
+    ++(o && (!c || blocks_o_ * splits_c_ >= blocks_c_ * splits_o_) ? splits_o_ : splits_c_);
+  }
+  slots_ = std::min(slots_, parts_ * splits_c_ * splits_o_);
+  const int64_t region_c = ceil_div(blocks_c_, splits_c_), region_o = ceil_div(blocks_o_, splits_o_);
+  v_pitch_ = odd_lines(std::min(region_c * block_c_, g_.c)), w_pitch_ = odd_lines(std::min(region_o * block_o_, g_.o));
+  v_step_ = odd_lines(chunk_ * v_pitch_), w_step_ = odd_lines(chunk_ * w_pitch_);
   // With one chunk a block is finished before the next begins. With several, tiles are transformed again for each
   // group, which takes no longer than to move more sums than a cache holds.
-  const int64_t kept = chunks > 1 ? std::max<int64_t>(kSums / (kPoints * u_step_ * 4), 1) : num_threads();
-  group_ = ceil_div(blocks_, ceil_div(blocks_, kept));
+  group_ = region_c * region_o;
+  if (parts_ == 1) {
+    const int64_t kept = chunks > 1 ? std::max<int64_t>(kGroupSums / block_bytes, 1) : 1;
+    group_ = ceil_div(group_, ceil_div(group_, kept));
+  }
 }
 
+size_t WinogradWeight::slot_bytes() const {
+  return static_cast<size_t>(kPoints * (v_step_ + w_step_ + (parts_ == 1 ? group_ * u_step_ : 0))) * 4;
+}
 size_t WinogradWeight::workspace_bytes() const {
-  return static_cast<size_t>(kPoints * (v_step_ + w_step_ + group_ * u_step_)) * 4;
+  const int64_t sums = parts_ == 1 ? 0 : parts_ * blocks_c_ * blocks_o_ * kPoints * u_step_;
+  return static_cast<size_t>(slots_) * slot_bytes() + static_cast<size_t>(sums) * 4;
 }
 
-WinogradWeight::Patches WinogradWeight::patches(int64_t tile, const Tensor& x, const Tensor& dy) const {
+WinogradWeight::Range WinogradWeight::tiles_of(int64_t part) const {
+  const int64_t first = tiles_ * part / parts_;
+  return {first, tiles_ * (part + 1) / parts_ - first};
+}
+
+WinogradWeight::Patches WinogradWeight::patches(int64_t tile, const Block& region, const Tensor& x,
+                                                const Tensor& dy) const {
   const int64_t n = tile / tiles_w_ / tiles_h_, row = tile / tiles_w_ % tiles_h_ * 4, column = tile % tiles_w_ * 4;
-  return {patch(x, n, row - g_.pad_top, column - g_.pad_left, 6), patch(dy, n, row, column, 4)};
+  return {patch(x, n, row - g_.pad_top, column - g_.pad_left, 6, region.c.first),
+          patch(dy, n, row, column, 4, region.o.first)};
 }
 
+// From ranges of blocks to ranges of channels.
+WinogradWeight::Block WinogradWeight::channels(const Block& blocks) const {
+  const auto scaled = [](const Range& r, int64_t step, int64_t end) {
+    return Range{r.first * step, std::min(r.count * step, end - r.first * step)};
+  };
+  return {scaled(blocks.c, block_c_, g_.c), scaled(blocks.o, block_o_, g_.o)};
+}
 WinogradWeight::Block WinogradWeight::block(int64_t index) const {
-  const int64_t c = index / blocks_o_ * block_c_, o = index % blocks_o_ * block_o_;
-  return {c, std::min(block_c_, g_.c - c), o, std::min(block_o_, g_.o - o)};
+  return channels({{index / blocks_o_, 1}, {index % blocks_o_, 1}});
+}
+// In blocks.
+WinogradWeight::Block WinogradWeight::region(int64_t index) const {
+  const auto share = [](int64_t all, int64_t i, int64_t n) {
+    return Range{all * i / n, all * (i + 1) / n - all * i / n};
+  };
+  return {share(blocks_c_, index / splits_o_, splits_c_), share(blocks_o_, index % splits_o_, splits_o_)};
 }
 
 void WinogradWeight::run(const Tensor& x, const Tensor& dy, float* dw, std::byte* workspace) const {
@@ -94,64 +136,105 @@ void WinogradWeight::run(const Tensor& x, const Tensor& dy, float* dw, std::byte
     std::memset(dw, 0, static_cast<size_t>(g_.o * g_.c * g_.taps()) * 4);
     return;
   }
-  float* v = reinterpret_cast<float*>(workspace);
-  float *w = v + kPoints * v_step_, *u = w + kPoints * w_step_;
-  for (int64_t first = 0; first < blocks_; first += group_) {
-    const int64_t count = std::min(group_, blocks_ - first);
-    for (int64_t tile = 0; tile < tiles_; tile += chunk_) {
-      const Chunk chunk{tile, std::min(chunk_, tiles_ - tile)};
-      if (first == 0 || chunk_ < tiles_) transform(chunk, x, dy, v, w);
-      parallel_for(count * kPoints, 1, 2 * chunk.count * block_c_ * block_o_, [&](int64_t begin, int64_t end) {
-        for (int64_t i = begin; i < end; ++i)
-          multiply(chunk, block(first + i / kPoints), v + i % kPoints * v_step_, w + i % kPoints * w_step_,
-                   u + i * u_step_);
-      });
+  const int64_t regions = splits_c_ * splits_o_, tasks = parts_ * regions, blocks = blocks_c_ * blocks_o_;
+  const int64_t sums = blocks * kPoints * u_step_;  // of a part
+  float* all = reinterpret_cast<float*>(workspace + static_cast<size_t>(slots_) * slot_bytes());
+  parallel_tasks(tasks, slots_, 2 * kPoints * tiles_ * g_.c * g_.o / tasks, [&](int64_t slot, int64_t task) {
+    Scratch scratch;
+    scratch.v = reinterpret_cast<float*>(workspace + static_cast<size_t>(slot) * slot_bytes());
+    scratch.w = scratch.v + kPoints * v_step_;
+    scratch.sums = parts_ == 1 ? scratch.w + kPoints * w_step_ : all + task / regions * sums;
+    run_task(task / regions, region(task % regions), x, dy, dw, scratch);
+  });
+  if (parts_ == 1) return;
+  const int64_t runs = ceil_div(block_c_, kRows);
+  parallel_for(blocks * runs, 1, kPoints * parts_ * kRows * block_o_, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const Block b = block(i / runs);
+      const int64_t row = i % runs * kRows, rows = std::min(kRows, b.c.count - row);
+      float* u = all + i / runs * kPoints * u_step_;
+      if (rows <= 0) continue;
+      add_parts(b, row, rows, u);
+      finish(b, row, rows, u, dw);
     }
-    finish(first, count, u, dw);
+  });
+}
+
+// The sums of a part go to the block's place among all; the only part's are finished at once.
+void WinogradWeight::run_task(int64_t part, const Block& region, const Tensor& x, const Tensor& dy, float* dw,
+                              const Scratch& scratch) const {
+  const Range tiles = tiles_of(part);
+  const Block wanted = channels(region);
+  const int64_t blocks = region.c.count * region.o.count, end = tiles.first + tiles.count;
+  const auto index = [&](int64_t i) {
+    return (region.c.first + i / region.o.count) * blocks_o_ + region.o.first + i % region.o.count;
+  };
+  for (int64_t first = 0; first < blocks; first += group_) {
+    const int64_t last = std::min(first + group_, blocks);
+    const auto sums = [&](int64_t i) {
+      return scratch.sums + (parts_ == 1 ? i - first : index(i)) * kPoints * u_step_;
+    };
+    for (int64_t tile = tiles.first; tile < end; tile += chunk_) {
+      const Range chunk{tile, std::min(chunk_, end - tile)};
+      if (first == 0 || chunk_ < tiles.count) transform(chunk, wanted, x, dy, scratch.v, scratch.w);
+      for (int64_t p = 0; p < kPoints; ++p)
+        for (int64_t i = first; i < last; ++i) {
+          const Block b = block(index(i));
+          multiply(chunk.count, b, scratch.v + p * v_step_ + b.c.first - wanted.c.first,
+                   scratch.w + p * w_step_ + b.o.first - wanted.o.first, sums(i) + p * u_step_, tile > tiles.first);
+        }
+    }
+    for (int64_t i = first; parts_ == 1 && i < last; ++i) {
+      const Block b = block(index(i));
+      for (int64_t row = 0; row < b.c.count; row += kRows)
+        finish(b, row, std::min(kRows, b.c.count - row), sums(i), dw);
+    }
   }
 }
 
-// V = B^T d B, W = G y G^T
-void WinogradWeight::transform(const Chunk& chunk, const Tensor& x, const Tensor& dy, float* v, float* w) const {
-  parallel_for(chunk.count, 1, kPoints * 8 * (g_.c + g_.o), [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      const int64_t tile = chunk.first + i;
-      if (tile + 1 < tiles_) {
-        const Patches next = patches(tile + 1, x, dy);
-        prefetch(next.x, 2, g_.c);  // the rows and columns before these it shares with others
-        prefetch(next.dy, 0, g_.o);
-      }
-      const Patches p = patches(tile, x, dy);
-      table().winograd.f4.input(p.x, g_.c, v + i * v_pitch_, v_step_);
-      table().winograd_weight.gradient6(p.dy, g_.o, w + i * w_pitch_, w_step_);
+// V = B^T d B, W = G y G^T, of a region's channels
+void WinogradWeight::transform(const Range& chunk, const Block& region, const Tensor& x, const Tensor& dy, float* v,
+                               float* w) const {
+  Patches next = patches(chunk.first, region, x, dy);
+  for (int64_t i = 0; i < chunk.count; ++i, v += v_pitch_, w += w_pitch_) {
+    const Patches p = next;
+    if (chunk.first + i + 1 < tiles_) {
+      next = patches(chunk.first + i + 1, region, x, dy);
+      prefetch(next.x, 2, region.c.count);  // the rows and columns before these it shares with others
+      prefetch(next.dy, 0, region.o.count);
     }
-  });
+    table().winograd.f4.input(p.x, region.c.count, v, v_step_);
+    table().winograd_weight.gradient6(p.dy, region.o.count, w, w_step_);
+  }
 }
 
 // U[c][o] (+)= sum over tiles of V[tile][c] W[tile][o], of a block at a point
-void WinogradWeight::multiply(const Chunk& chunk, const Block& b, const float* v, const float* w, float* u) const {
+void WinogradWeight::multiply(int64_t tiles, const Block& b, const float* v, const float* w, float* u,
+                              bool accumulate) const {
   constexpr int64_t kStart = 0;
-  for (int64_t o = 0; o < b.columns; o += tile_.nr)
-    for (int64_t c = 0; c < b.rows; c += mr_)
-      tile_.outer(static_cast<int>(std::min(mr_, b.rows - c)),
-                  static_cast<int>(std::min<int64_t>(tile_.nr, b.columns - o)),
-                  {.a = v + b.c + c, .b = w + b.o + o, .a_off = &kStart, .b_off = &kStart, .segments = 1,
-                   .length = chunk.count, .a_step = v_pitch_, .b_step = w_pitch_, .c = u + c * block_o_ + o,
-                   .c_pitch = block_o_, .accumulate = chunk.first > 0});
+  for (int64_t o = 0; o < b.o.count; o += tile_.nr)
+    for (int64_t c = 0; c < b.c.count; c += mr_)
+      tile_.outer(static_cast<int>(std::min(mr_, b.c.count - c)),
+                  static_cast<int>(std::min<int64_t>(tile_.nr, b.o.count - o)),
+                  {.a = v + c, .b = w + o, .a_off = &kStart, .b_off = &kStart, .segments = 1, .length = tiles,
+                   .a_step = v_pitch_, .b_step = w_pitch_, .c = u + c * block_o_ + o, .c_pitch = block_o_,
+                   .accumulate = accumulate});
 }
 
-// dw[o][c] = A^T U A, of `count` blocks
-void WinogradWeight::finish(int64_t first, int64_t count, const float* u, float* dw) const {
-  const int64_t runs = ceil_div(block_c_, kRows);
-  parallel_for(count * runs, 1, kPoints * 4 * kRows * block_o_, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      const Block b = block(first + i / runs);
-      const int64_t c = i % runs * kRows, rows = std::min(kRows, b.rows - c);
-      if (rows <= 0) continue;
-      table().winograd_weight.weights3(rows, b.columns, u + i / runs * kPoints * u_step_ + c * block_o_, u_step_,
-                                       block_o_, dw + (b.o * g_.c + b.c + c) * g_.taps(), g_.c * g_.taps());
-    }
-  });
+// Rows of the first part's sums of a block += those of the others, in order.
+void WinogradWeight::add_parts(const Block& b, int64_t row, int64_t rows, float* u) const {
+  const int64_t part = blocks_c_ * blocks_o_ * kPoints * u_step_;
+  for (int64_t p = 0; p < kPoints; ++p) {
+    float* sum = u + p * u_step_ + row * block_o_;
+    for (int64_t i = 1; i < parts_; ++i)
+      table().elementwise.add(rows, b.o.count, {sum, block_o_}, {sum + i * part, block_o_}, false, {sum, block_o_});
+  }
+}
+
+// dw[o][c] = A^T U A, of rows of a block
+void WinogradWeight::finish(const Block& b, int64_t row, int64_t rows, const float* u, float* dw) const {
+  table().winograd_weight.weights3(rows, b.o.count, u + row * block_o_, u_step_, block_o_,
+                                   dw + (b.o.first * g_.c + b.c.first + row) * g_.taps(), g_.c * g_.taps());
 }
 
 }  // namespace convcore

@@ -8,6 +8,10 @@
 // The sum is a matrix product for each of the 36 points: V[point][tile][c], transformed x, times W[point][tile][o],
 // transformed dy, over tiles. They are taken in chunks, so that V and W stay in cache; the products add up in blocks of
 // c x o, U[block][point][c][o], which are transformed once all chunks are in.
+//
+// A task is a part of the tiles and a region of blocks, and transforms what it needs for itself: two tasks may
+// transform the same tiles, which is cheaper than to move V and W from core to core. Parts are cut by the shape alone,
+// as many as have small sums, which are added in their order; regions by the number of threads.
 #pragma once
 
 #include <memory>
@@ -32,25 +36,37 @@ class WinogradWeight final : public ConvReduce {
   struct Patches {
     WinogradPatch x, dy;
   };
-  struct Block {
-    int64_t c, rows, o, columns;
+  struct Range {
+    int64_t first, count;
   };
-  struct Chunk {
-    int64_t first, count;  // tiles
+  struct Block {
+    Range c, o;  // channels
+  };
+  struct Scratch {
+    float *v, *w, *sums;
   };
 
-  Patches patches(int64_t tile, const Tensor& x, const Tensor& dy) const;
+  Range tiles_of(int64_t part) const;
+  Patches patches(int64_t tile, const Block& region, const Tensor& x, const Tensor& dy) const;
   Block block(int64_t index) const;
-  void transform(const Chunk& chunk, const Tensor& x, const Tensor& dy, float* v, float* w) const;
-  void multiply(const Chunk& chunk, const Block& b, const float* v, const float* w, float* u) const;
-  void finish(int64_t first, int64_t count, const float* u, float* dw) const;
+  Block region(int64_t index) const;
+  Block channels(const Block& blocks) const;
+  size_t slot_bytes() const;
+  void run_task(int64_t part, const Block& region, const Tensor& x, const Tensor& dy, float* dw,
+                const Scratch& scratch) const;
+  void transform(const Range& chunk, const Block& region, const Tensor& x, const Tensor& dy, float* v, float* w) const;
+  void multiply(int64_t tiles, const Block& b, const float* v, const float* w, float* u, bool accumulate) const;
+  void finish(const Block& b, int64_t row, int64_t rows, const float* u, float* dw) const;
+  void add_parts(const Block& b, int64_t row, int64_t rows, float* u) const;
 
   Conv2dGeometry g_;
   TileShape tile_;
-  int64_t tiles_h_, tiles_w_, tiles_, chunk_;              // tiles of an image, of all, of a chunk
-  int64_t mr_, block_c_, block_o_, blocks_o_, blocks_;
-  int64_t group_;                                          // blocks whose sums are kept at a time
-  int64_t v_pitch_, w_pitch_, v_step_, w_step_, u_step_;   // floats from tile to tile, from point to point
+  int64_t tiles_h_, tiles_w_, tiles_;                     // of an image, of all
+  int64_t parts_, chunk_;                                 // of the tiles; tiles in a chunk
+  int64_t mr_, block_c_, block_o_, blocks_c_, blocks_o_;
+  int64_t splits_c_ = 1, splits_o_ = 1, slots_;           // regions; tasks at once
+  int64_t group_;                                         // blocks of a task whose sums are kept at a time
+  int64_t v_pitch_, w_pitch_, v_step_, w_step_, u_step_;  // floats from tile to tile, from point to point
 };
 
 }  // namespace convcore
