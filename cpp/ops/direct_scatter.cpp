@@ -2,7 +2,6 @@
 #include "ops/direct_scatter.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cstring>
 
 #include "base/memory.h"
@@ -70,20 +69,16 @@ void ScatterConvolution::pack(const float* weight, std::byte* packed) const {
 
 void ScatterConvolution::run(const Tensor& dy, const std::byte* packed, const Epilogue& epilogue, const Tensor& dx,
                              std::byte* workspace) const {
-  std::atomic<int64_t> next{0};
-  parallel_for(slots_, 1, g_.flops() / slots_, [&](int64_t begin, int64_t end) {
-    for (int64_t slot = begin; slot < end; ++slot) {
-      std::byte* own = workspace + slot * (sums_bytes_ + offsets_bytes_);
-      float* sums = reinterpret_cast<float*>(own);
-      int64_t* offsets = reinterpret_cast<int64_t*>(own + sums_bytes_);
-      for (int64_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < groups_ * shares_;) {
-        const int64_t group = i / shares_, share = i % shares_, n = g_.n * group / groups_;
-        const int64_t count = g_.n * (group + 1) / groups_ - n;
-        for (int64_t row = g_.h * share / shares_; row < g_.h * (share + 1) / shares_; ++row) {
-          sum_row(n, count, row, dy, reinterpret_cast<const float*>(packed), sums, offsets);
-          for (int64_t k = 0; k < count; ++k) store_row(sums + k * halo_w_ * g_.c, n + k, row, epilogue, dx);
-        }
-      }
+  const int64_t tasks = groups_ * shares_;
+  parallel_tasks(tasks, slots_, g_.flops() / std::max<int64_t>(tasks, 1), [&](int64_t slot, int64_t task) {
+    std::byte* own = workspace + slot * (sums_bytes_ + offsets_bytes_);
+    float* sums = reinterpret_cast<float*>(own);
+    int64_t* offsets = reinterpret_cast<int64_t*>(own + sums_bytes_);
+    const int64_t group = task / shares_, share = task % shares_, n = g_.n * group / groups_;
+    const int64_t count = g_.n * (group + 1) / groups_ - n;
+    for (int64_t row = g_.h * share / shares_; row < g_.h * (share + 1) / shares_; ++row) {
+      sum_row(n, count, row, dy, reinterpret_cast<const float*>(packed), sums, offsets);
+      for (int64_t k = 0; k < count; ++k) store_row(sums + k * halo_w_ * g_.c, n + k, row, epilogue, dx);
     }
   });
 }

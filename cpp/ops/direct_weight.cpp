@@ -2,7 +2,6 @@
 #include "ops/direct_weight.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cstring>
 
 #include "base/cpu.h"
@@ -82,18 +81,12 @@ void DirectWeight::run(const Tensor& x, const Tensor& dy, float* dw, std::byte* 
   float* tiles = reinterpret_cast<float*>(workspace);
   if (blocks_ == 0) std::memset(tiles, 0, tiles_bytes_);
   std::byte* slots = workspace + parts_ * tiles_bytes_;
-  std::atomic<int64_t> next{0};
   // One part: the loops inside run in parallel. Several: they are inside this parallel region, and serial.
-  const int64_t cost = g_.flops() / slots_;
-  parallel_for(slots_, 1, cost, [&](int64_t begin, int64_t end) {
-    for (int64_t slot = begin; slot < end; ++slot) {
-      const Scratch own = scratch(slots + slot * (x_bytes_ + dy_bytes_ + 2 * offsets_bytes_));
-      for (int64_t part; (part = next.fetch_add(1, std::memory_order_relaxed)) < parts_;) {
-        const int64_t first = blocks_ * part / parts_, last = blocks_ * (part + 1) / parts_;
-        for (int64_t i = first; i < last; ++i)
-          run_block(block(i), x, dy, own, tiles + part * tile_floats, i == first);
-      }
-    }
+  parallel_tasks(parts_, slots_, g_.flops() / parts_, [&](int64_t slot, int64_t part) {
+    const Scratch own = scratch(slots + slot * (x_bytes_ + dy_bytes_ + 2 * offsets_bytes_));
+    const int64_t first = blocks_ * part / parts_, last = blocks_ * (part + 1) / parts_;
+    for (int64_t i = first; i < last; ++i)
+      run_block(block(i), x, dy, own, tiles + part * tile_floats, i == first);
   });
   for (int64_t part = 1; part < parts_; ++part)
     for (int64_t i = 0; i < tile_floats; ++i) tiles[i] += tiles[part * tile_floats + i];

@@ -2,7 +2,6 @@
 #include "ops/plane_weight.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cstring>
 
 #include "base/cpu.h"
@@ -61,18 +60,13 @@ void PlaneWeight::run(const Tensor& x, const Tensor& dy, float* dw, std::byte* w
   float* sums = reinterpret_cast<float*>(workspace);
   if (all == 0) std::memset(sums, 0, sums_bytes_);
   std::byte* slots = workspace + parts_ * sums_bytes_;
-  std::atomic<int64_t> next{0};
-  parallel_for(slots_, 1, g_.flops() / slots_, [&](int64_t begin, int64_t end) {
-    for (int64_t slot = begin; slot < end; ++slot) {
-      float* x_planes = reinterpret_cast<float*>(slots + slot * (x_bytes_ + dy_bytes_));
-      float* dy_planes = x_planes + x_bytes_ / 4;
-      std::memset(x_planes, 0, x_bytes_ + dy_bytes_);  // what lies beyond the rows stays zero
-      for (int64_t part; (part = next.fetch_add(1, std::memory_order_relaxed)) < parts_;) {
-        const int64_t first = all * part / parts_, last = all * (part + 1) / parts_;
-        for (int64_t b = first; b < last; ++b)
-          run_block(b, x, dy, x_planes, dy_planes, sums + part * sum_floats, b == first);
-      }
-    }
+  std::memset(slots, 0, static_cast<size_t>(slots_) * (x_bytes_ + dy_bytes_));  // what lies beyond the rows stays zero
+  parallel_tasks(parts_, slots_, g_.flops() / parts_, [&](int64_t slot, int64_t part) {
+    float* x_planes = reinterpret_cast<float*>(slots + slot * (x_bytes_ + dy_bytes_));
+    float* dy_planes = x_planes + x_bytes_ / 4;
+    const int64_t first = all * part / parts_, last = all * (part + 1) / parts_;
+    for (int64_t b = first; b < last; ++b)
+      run_block(b, x, dy, x_planes, dy_planes, sums + part * sum_floats, b == first);
   });
   for (int64_t i = 0; i < g_.o * products_; ++i) {
     float total = 0;

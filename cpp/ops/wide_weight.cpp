@@ -2,7 +2,6 @@
 #include "ops/wide_weight.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cstring>
 #include <limits>
 
@@ -136,17 +135,12 @@ void WideWeight::run(const Tensor& x, const Tensor& dy, float* dw, std::byte* wo
   float *tiles = reinterpret_cast<float*>(workspace), *pairs = reinterpret_cast<float*>(workspace + tiles_bytes_);
   std::byte* slots = workspace + tiles_bytes_ + workers_ * worker_bytes_;
   const int64_t part_floats = pairs_ * pair_floats_;
-  std::atomic<int64_t> next{0};
   // One part: the loops inside run in parallel. Several: they are inside this parallel region, and serial.
-  parallel_for(slots_, 1, g_.flops() / slots_, [&](int64_t begin, int64_t end) {
-    for (int64_t slot = begin; slot < end; ++slot) {
-      const Scratch own = scratch(slots + slot * (x_bytes_ + dy_bytes_ + 2 * offsets_bytes_));
-      for (int64_t part; (part = next.fetch_add(1, std::memory_order_relaxed)) < parts_;) {
-        const int64_t first = blocks_ * part / parts_, last = blocks_ * (part + 1) / parts_;
-        for (int64_t i = first; i < last; ++i)
-          run_block({i, i == first, i + 1 == last}, x, dy, own, tiles + part * part_floats, pairs, dw);
-      }
-    }
+  parallel_tasks(parts_, slots_, g_.flops() / parts_, [&](int64_t slot, int64_t part) {
+    const Scratch own = scratch(slots + slot * (x_bytes_ + dy_bytes_ + 2 * offsets_bytes_));
+    const int64_t first = blocks_ * part / parts_, last = blocks_ * (part + 1) / parts_;
+    for (int64_t i = first; i < last; ++i)
+      run_block({i, i == first, i + 1 == last}, x, dy, own, tiles + part * part_floats, pairs, dw);
   });
   if (parts_ == 1) return;
   parallel_for(workers_, 1, parts_ * part_floats / workers_, [&](int64_t begin, int64_t end) {
