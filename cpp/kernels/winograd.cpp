@@ -254,7 +254,7 @@ constexpr WinogradTransforms transforms() {
 WinogradKernels winograd_kernels() {
   WinogradKernels all{transforms<Six>(), transforms<Four>(), 2, {}, transpose_any};
 #if CC_ISA_NUMBER == CC_ISA_avx512
-  all.panels = 3, all.panel[0] = panel<14, 1>(), all.panel[1] = panel<14, 2>(), all.panel[2] = panel<6, 4>();
+  all.panels = 3, all.panel[0] = panel<16, 1>(), all.panel[1] = panel<14, 2>(), all.panel[2] = panel<6, 4>();
 #elif CC_ISA_NUMBER == CC_ISA_neon
   all.panels = 3, all.panel[0] = panel<12, 1>(), all.panel[1] = panel<12, 2>(), all.panel[2] = panel<6, 4>();
 #else

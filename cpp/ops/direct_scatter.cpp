@@ -118,7 +118,15 @@ void ScatterConvolution::store_row(const float* sums, int64_t n, int64_t row, co
   const int64_t pixel = (n * g_.h + row) * g_.w, columns = std::clamp<int64_t>(halo_w_ - g_.pad_left, 0, g_.w);
   const float* from = sums + g_.pad_left * g_.c;
   float* to = dx.f32() + pixel * dx.pitch;
-  if (dx.pitch == g_.c && !epilogue.bias && !epilogue.residual && !epilogue.clamps()) {
+  if (!epilogue.bias && !epilogue.clamps() && dx.pitch == g_.c) {
+    const float* residual = epilogue.residual_at(pixel);
+    const int64_t step = epilogue.residual_pitch;
+    if (residual) {
+      table().elementwise.add(columns, g_.c, {from, g_.c}, {residual, step}, false, {to, g_.c});
+      if (to != residual)
+        table().pack.store_rows(residual + columns * step, step, g_.w - columns, g_.c, to + columns * g_.c, g_.c, false);
+      return;
+    }
     if (columns > 0) std::memcpy(to, from, columns * g_.c * 4);
     std::memset(to + columns * g_.c, 0, (g_.w - columns) * g_.c * 4);
     return;

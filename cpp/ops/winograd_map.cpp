@@ -82,10 +82,12 @@ void WinogradMap::transform_input(const Tensor& in, int64_t first, int64_t last,
 }
 
 void WinogradMap::multiply(int64_t tiles, const PointMatrices& v, int64_t channel, int64_t length, const float* u,
-                           int64_t u_step, const PointMatrices& m, Prefetch ahead) const {
+                           int64_t u_step, const PointMatrices& m, Prefetch ahead, Prefetch outputs) const {
   ahead.spread(s_.points());
+  outputs.spread(s_.points());
   for (int64_t p = 0; p < s_.points(); ++p) {
     ahead.step();
+    outputs.step();
     panel_.multiply(
         {tiles, length, v.data + p * v.step + channel, v.pitch, u + p * u_step, m.data + p * m.step, channel > 0});
   }
@@ -163,27 +165,29 @@ void BlockedWinograd::run(const Tensor& in, const std::byte* packed, const Epilo
     const int64_t first = parts_.first(part), last = parts_.first(part + 1);
     transform_input(in, first, last, v);
     for (int64_t panel = 0; panel < panels_; ++panel) {
-      multiply(last - first, v, 0, s_.in_c, u + panel * s_.points() * u_step(), u_step(), m,
-               panel == 0 ? input_of(part + 1, in) : Prefetch{});
+      Prefetch next, outputs;
+      if (panel == 0) next = pixels_of(part + 1, in.f32(), in.pitch, s_.in_h, s_.in_w, s_.in_c);
+      const float* sums = epilogue.residual ? epilogue.residual : out.f32();
+      outputs = pixels_of(part, sums + panel * panel_.nr, epilogue.residual ? epilogue.residual_pitch : out.pitch,
+                          s_.out_h, s_.out_w, panel_width(panel));
+      multiply(last - first, v, 0, s_.in_c, u + panel * s_.points() * u_step(), u_step(), m, next, outputs);
       transform_output(m, first, last, panel, epilogue, out);
       gather_moments(part, panel, epilogue, out);
     }
   });
 }
 
-// The pixels under its tiles; the rows and columns that they share with other tiles are left to chance.
-Prefetch BlockedWinograd::input_of(int64_t part, const Tensor& in) const {
+// The pixels of an image, from `data` on, that its tiles begin with; those that they share with other tiles are left to
+// chance.
+Prefetch BlockedWinograd::pixels_of(int64_t part, const float* data, int64_t pitch, int64_t height, int64_t width,
+                                    int64_t channels) const {
   if (part >= parts_.count()) return {};
   const int64_t first = parts_.first(part), tiles = parts_.first(part + 1) - first, col = first % s_.tiles_w;
-  const int64_t row = first / s_.tiles_w, image = row / s_.tiles_h, y = std::min(row % s_.tiles_h * s_.m, s_.in_h);
-  const int64_t x = std::min(col * s_.m, s_.in_w);
-  const int64_t columns = std::min((parts_.whole_rows() ? s_.tiles_w : tiles) * s_.m, s_.in_w - x);
-  const int64_t rows = std::min(ceil_div(tiles, s_.tiles_w) * s_.m, (s_.n - image) * s_.in_h - y);
-  return {in.f32() + ((image * s_.in_h + y) * s_.in_w + x) * in.pitch,
-          s_.in_c,
-          in.pitch,
-          columns,
-          (s_.in_w - columns) * in.pitch,
+  const int64_t row = first / s_.tiles_w, image = row / s_.tiles_h, y = std::min(row % s_.tiles_h * s_.m, height);
+  const int64_t x = std::min(col * s_.m, width);
+  const int64_t columns = std::min((parts_.whole_rows() ? s_.tiles_w : tiles) * s_.m, width - x);
+  const int64_t rows = std::min(ceil_div(tiles, s_.tiles_w) * s_.m, (s_.n - image) * height - y);
+  return {data + ((image * height + y) * width + x) * pitch, channels, pitch, columns, (width - columns) * pitch,
           rows * columns};
 }
 

@@ -66,7 +66,7 @@ class WinogradMap : public ConvMap {
   void transform_input(const Tensor& in, int64_t first, int64_t last, const PointMatrices& v) const;
   // M (+)= V[:, channel .. channel + length] U, u of point p at u + p * u_step.
   void multiply(int64_t tiles, const PointMatrices& v, int64_t channel, int64_t length, const float* u, int64_t u_step,
-                const PointMatrices& m, Prefetch ahead) const;
+                const PointMatrices& m, Prefetch ahead, Prefetch outputs = {}) const;
   // y of tiles [first, last) and a panel.
   void transform_output(const PointMatrices& m, int64_t first, int64_t last, int64_t panel, const Epilogue& epilogue,
                         const Tensor& out) const;
@@ -90,7 +90,8 @@ class BlockedWinograd final : public WinogradMap {
            std::byte* workspace) const override;
 
  private:
-  Prefetch input_of(int64_t part, const Tensor& in) const;
+  Prefetch pixels_of(int64_t part, const float* data, int64_t pitch, int64_t height, int64_t width,
+                     int64_t channels) const;
 };
 
 class SharedWinograd final : public WinogradMap {
