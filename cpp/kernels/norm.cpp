@@ -184,7 +184,10 @@ void fold(int64_t channels, const float* mean, const float* var, const float* we
 // side of 0 and 6 it lies.
 CC_INLINE Vec normalized(Vec centered, Vec scale, Vec shift) { return fma(centered, scale, shift); }
 
-template <class F, bool Residual>
+CC_INLINE void store_past(float* p, Vec v, Whole) { stream(p, v); }
+CC_INLINE void store_past(float* p, Vec v, Tail t) { store_n(p, v, t.n); }
+
+template <class F, bool Residual, bool PastCaches>
 CC_INLINE void normalize_block(int64_t pixels, int64_t channels, ConstRows x, const NormCoefficients& k,
                                ConstRows other, Rows y) {
   const bool packed = x.pitch == channels && y.pitch == channels && (!Residual || other.pitch == channels);
@@ -205,17 +208,28 @@ CC_INLINE void normalize_block(int64_t pixels, int64_t channels, ConstRows x, co
             ask_for(more + i * other_step + j + other_ahead);
             v = add(v, load(more + i * other_step + j, part));
           }
-          store(to + i * y_step + j, F::forward(v, zero()), part);
+          const Vec r = F::forward(v, zero());
+          PastCaches ? store_past(to + i * y_step + j, r, part) : store(to + i * y_step + j, r, part);
         }
       });
     });
   });
 }
 
+template <class F, bool PastCaches>
+CC_INLINE void normalize_to(int64_t pixels, int64_t channels, ConstRows x, const NormCoefficients& k,
+                            ConstRows residual, Rows y) {
+  residual.data ? normalize_block<F, true, PastCaches>(pixels, channels, x, k, residual, y)
+                : normalize_block<F, false, PastCaches>(pixels, channels, x, k, residual, y);
+}
+
 template <class F>
-void normalize(int64_t pixels, int64_t channels, ConstRows x, const NormCoefficients& k, ConstRows residual, Rows y) {
-  residual.data ? normalize_block<F, true>(pixels, channels, x, k, residual, y)
-                : normalize_block<F, false>(pixels, channels, x, k, residual, y);
+void normalize(int64_t pixels, int64_t channels, ConstRows x, const NormCoefficients& k, ConstRows residual, Rows y,
+               bool past_caches) {
+  const bool aligned = reinterpret_cast<uintptr_t>(y.data) % sizeof(Vec) == 0 && y.pitch % kLanes == 0;
+  if (!past_caches || !aligned) return normalize_to<F, false>(pixels, channels, x, k, residual, y);
+  normalize_to<F, true>(pixels, channels, x, k, residual, y);
+  stream_fence();
 }
 
 // The operands of backward in one strip. Row i, column j.

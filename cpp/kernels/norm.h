@@ -21,9 +21,10 @@ inline constexpr int kNormActivations = 3;
 
 // act: the kernel's NormActivation. Outputs may be the very memory of any input of their shape.
 struct NormActivationKernels {
-  // y = act((x - mean) * scale + shift + residual); residual.data may be null (0)
+  // y = act((x - mean) * scale + shift + residual); residual.data may be null (0). past_caches: y outgrows the caches,
+  // and goes past them where it can: it need not be read first.
   void (*normalize)(int64_t pixels, int64_t channels, ConstRows x, const NormCoefficients& k, ConstRows residual,
-                    Rows y);
+                    Rows y, bool past_caches);
   // g = dy where act lets the gradient through, else 0. act's argument is y, the output, or, if y.data is null, what
   // normalize computed from x without residual, to the last bit.
   //   sum = sum of g,   dot = sum of g * (x - mean)

@@ -125,6 +125,28 @@ TEST_CASE("batch norm's output may stand over x or the residual, its gradients o
   });
 }
 
+TEST_CASE("what goes past the caches is the same") {
+  constexpr int64_t kPixels = 37, kLines = 16;
+  for_all_settings([](const Settings& s) {
+    const int64_t pitch = (s.channels + s.slack + kLines - 1) / kLines * kLines, size = kPixels * s.channels;
+    std::vector<float> row(static_cast<size_t>(s.channels)), x(static_cast<size_t>(size));
+    for (size_t i = 0; i < row.size(); ++i) row[i] = 0.5f + static_cast<float>(i % 7);
+    for (size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i % 23) - 9.0f;
+    const ConstRows in{x.data(), s.channels}, residual{s.residual ? x.data() : nullptr, s.channels};
+    const NormActivationKernels& kernels =
+        table().norm.with[s.activation == "none" ? 0 : s.activation == "relu" ? 1 : 2];
+    // To whole lines from the start of a page on, and to any place.
+    for (const int64_t to : {pitch, s.channels}) {
+      testing::Guarded<float> near(static_cast<size_t>(kPixels * to)), far(static_cast<size_t>(kPixels * to));
+      std::fill(near.data(), near.end(), 77.0f), std::fill(far.data(), far.end(), 77.0f);
+      const NormCoefficients k{row.data(), row.data(), row.data()};
+      kernels.normalize(kPixels, s.channels, in, k, residual, {near.data(), to}, false);
+      kernels.normalize(kPixels, s.channels, in, k, residual, {far.data(), to}, true);
+      CHECK(std::equal(near.data(), near.end(), far.data()));
+    }
+  });
+}
+
 // With given statistics all is the same but for the order of backward's sums.
 TEST_CASE("batch norm of a slice is batch norm") {
   for_all_settings([](const Settings& s) {
