@@ -98,6 +98,8 @@ class GradientPlanner {
       } else if (!kept && runs_in_place(s, part)) {
         kept = true;
         put(i, in_place(s, part.value));
+      } else if (replaces_input(s, part)) {
+        put(i, layout_.values[part.value]);
       } else {
         put(i, add_view(layout_, value(part.value), Memory::arena, 0, time(s), time(s)));
       }
@@ -165,6 +167,15 @@ class GradientPlanner {
     View view = layout_.gradients[y];
     if (!same_pixels(shape(x), shape(y))) view.pitch = channels_of(shape(x));
     return view;
+  }
+
+  // The part may overwrite its value, which alone has its memory, and which nobody reads from now on.
+  bool replaces_input(int s, const GradientPart& part) const {
+    const View view = layout_.values[part.value];
+    if (!part.first || !op(s).can_replace_input(part.slot) || view.region < 0) return false;
+    const Region& region = layout_.regions[view.region];
+    return region.memory == Memory::arena && !region.mixed && region.last == time(s) &&
+           region.channels == channels_of(shape(part.value)) && view.pitch == region.channels;
   }
 
   const Graph& graph_;

@@ -179,7 +179,6 @@ class Planner {
     std::vector<int> backward_of(nodes_, -1);
     for (int s = 0; s < steps; ++s) backward_of[backward_[s].node] = backward_time(graph_, s);
     layout_.saved.assign(nodes_, -1);
-    layout_.packed.assign(nodes_, -1);
     layout_.forward_scratch.assign(nodes_, -1);
     layout_.backward_scratch.assign(steps, -1);
     size_t shared = 0;
@@ -192,7 +191,6 @@ class Planner {
     for (int n = 0; n < nodes_; ++n) {
       const OpNeeds needs = ops_[n]->needs();
       if (needs.saved) layout_.saved[n] = add_region(needs.saved, n, std::max(n, backward_of[n]), false);
-      if (needs.packed && graph_.training()) layout_.packed[n] = add_region(needs.packed, n, n, true);
       place(needs.forward, n, layout_.forward_scratch[n]);
     }
     for (int s = 0; s < steps; ++s)

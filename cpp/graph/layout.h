@@ -50,7 +50,6 @@ struct Layout {
   std::vector<std::vector<View>> parts;
   std::vector<uint32_t> adds;                // by backward step: OpCall::adds
   std::vector<int> saved;                    // by node: region, or -1
-  std::vector<int> packed;                   // by node, in training: region, or -1; weights are packed at every run
   std::vector<int> forward_scratch;          // by node: region, or -1
   std::vector<int> backward_scratch;         // by backward step: region, or -1
   std::vector<bool> skip_forward;            // by node: a concat whose producers write into their slices

@@ -118,8 +118,7 @@ Program::State::State(Fused what)
   }
   arena_bytes = place(blocks);
   activation_bytes = most_alive();
-  if (!graph.training())
-    for (const auto& op : ops) packed_bytes += align_up(op->needs().packed);
+  for (const auto& op : ops) packed_bytes += align_up(op->needs().packed);
 
   std::vector<bool> dense(graph.values().size());
   for (size_t n = 0; n < ops.size(); ++n)
@@ -155,8 +154,8 @@ void Program::State::allocate() {
     OpCall& call = steps.forward[n].call;
     call.workspace = at(layout.forward_scratch[n]);
     call.saved = at(layout.saved[n]);
-    call.packed = graph.training() ? at(layout.packed[n]) : next;
-    if (!graph.training()) next += align_up(ops[n]->needs().packed);
+    call.packed = next;
+    next += align_up(ops[n]->needs().packed);
   }
   for (size_t s = 0; s < steps.backward.size(); ++s) {
     OpCall& call = steps.backward[s].call;

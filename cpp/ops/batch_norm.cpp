@@ -47,6 +47,7 @@ class BatchNorm : public Op {
   bool backward_reads_outputs() const override { return masks() && residual_; }
   bool spends_grad_outputs() const override { return masks() && residual_; }
   bool passes_gradient(int input) const override { return input == kResidual; }
+  bool can_replace_input(int input) const override { return input == kX; }
   int64_t flops() const override { return (training_ ? 7 : 2) * pixels_ * channels_; }
 
   std::vector<TensorSpec> plan(std::span<const TensorSpec> inputs, bool training) override {

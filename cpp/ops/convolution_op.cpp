@@ -86,6 +86,12 @@ void ConvolutionOp::check_fused(std::span<const TensorSpec> inputs, const Shape&
 
 OpNeeds ConvolutionOp::needs() const {
   OpNeeds needs;
+  if (backward_weight_) {
+    needs.forward = forward_->once_bytes();
+    needs.backward = std::max({backward_input_->once_bytes(), backward_weight_->workspace_bytes(),
+                               bias_gradient_bytes(output_channels_)});
+    return needs;
+  }
   needs.packed = forward_->packed_bytes();
   needs.forward = forward_->workspace_bytes();
   if (folds()) {
@@ -94,9 +100,6 @@ OpNeeds ConvolutionOp::needs() const {
     needs.packed = align_up(needs.packed) + channels;
     needs.forward = std::max(needs.forward, align_up(channels) + weights);  // pack()'s
   }
-  if (backward_weight_)
-    needs.backward = std::max({backward_input_->once_bytes(), backward_weight_->workspace_bytes(),
-                               bias_gradient_bytes(output_channels_)});
   return needs;
 }
 
@@ -159,7 +162,10 @@ void ConvolutionOp::forward(const OpCall& call) const {
   if (activation_ == Activation::relu6) epilogue.upper = 6;
   float* statistics = statistic_parts() > 0 ? call.outputs[1].f32() : nullptr;
   if (statistics) epilogue.statistics = statistics + statistic_parts();
-  forward_->run(call.inputs[kX], call.packed, epilogue, call.outputs[0], call.workspace);
+  if (backward_weight_)  // training: the weights are new at each step
+    forward_->run_once(call.inputs[kX], call.inputs[kWeight].f32(), epilogue, call.outputs[0], call.workspace);
+  else
+    forward_->run(call.inputs[kX], call.packed, epilogue, call.outputs[0], call.workspace);
   if (statistics) widen_statistics(statistics);
 }
 

@@ -36,7 +36,7 @@ struct OpCall {
 
 // Bytes, all known once plan() has run.
 struct OpNeeds {
-  size_t packed = 0;    // rearranged parameters; a Program keeps them while the parameters do not change
+  size_t packed = 0;    // rearranged parameters, kept while they do not change; none in training, where they do
   size_t saved = 0;     // forward -> backward (window positions, batch statistics)
   size_t forward = 0;   // scratch
   size_t backward = 0;  // scratch
@@ -67,6 +67,8 @@ class Op {
   // very memory.
   virtual bool passes_gradient(int /*input*/) const { return false; }
   virtual bool can_add_gradient(int /*input*/) const { return false; }  // see OpCall::adds
+  // The gradient of input i may stand over input i itself, where nobody reads that any more.
+  virtual bool can_replace_input(int /*input*/) const { return false; }
 
   // Throws ValueError for values, not shapes, that cannot be computed with: labels. Called by whoever runs the op, on
   // his own thread, before forward, and before backward where no forward of the same inputs went before; as early as
