@@ -168,6 +168,8 @@ def conv_cases() -> list[Case]:
         conv((5, 24, 20, 18), 40, 3, padding=1),
         conv((1, 300, 7, 7), 72, 3, padding=1),
         conv((7, 48, 2, 2), 64, 3, padding=1, bias=False),
+        conv((2, 36, 9, 10), 40, 3, padding=1, groups=2),
+        conv((5, 57, 6, 7), 54, 3, padding=(0, 2, 1, 1), groups=3, bias=False),
     ]
 
 

@@ -126,6 +126,7 @@ void RowWeight::run(const Tensor& x, const Tensor& dy, float* dw, std::byte* wor
   for (int64_t part = 1; part < parts_; ++part)
     for (int64_t i = 0; i < g_.kernel_h * width_ * pitch_; ++i) sums[i] += sums[part * sum_floats + i];
   // sums [kh][kw][C][O] -> dw (O, C, kH, kW)
+  if (g_.taps() == 1) return table().elementwise.transpose(g_.c, g_.o, {sums, pitch_}, {dw, g_.c});
   for (int64_t o = 0; o < g_.o; ++o)
     for (int64_t c = 0; c < g_.c; ++c)
       for (int64_t tap = 0; tap < g_.taps(); ++tap) *dw++ = sums[(tap * g_.c + c) * pitch_ + o];

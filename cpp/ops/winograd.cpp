@@ -3,7 +3,9 @@
 
 #include <algorithm>
 
+#include "base/threads.h"
 #include "ops/tiles.h"
+#include "ops/winograd_groups.h"
 #include "ops/winograd_map.h"
 #include "ops/winograd_plan.h"
 #include "ops/winograd_weight.h"
@@ -11,6 +13,7 @@
 namespace convcore {
 namespace {
 
+constexpr int64_t kLeastGroup = 17;    // of a group: direct tiles fill vectors as well with fewer
 constexpr int64_t kLeastChannels = 9;  // with fewer the transforms outweigh the products, and are not worth a plan
 
 }  // namespace
@@ -31,17 +34,23 @@ WinogradShape::WinogradShape(const Conv2dGeometry& g, Pass pass, int m_)
 
 bool winograd_accepts(const Conv2dGeometry& g, Pass) {
   return g.kernel_h == 3 && g.kernel_w == 3 && g.stride_h == 1 && g.stride_w == 1 && g.dilation_h == 1 &&
-         g.dilation_w == 1 && g.groups == 1 && g.c > 0 && g.o > 0;
+         g.dilation_w == 1 && g.c_per_group() > (g.groups > 1 ? 1 : 0) && g.o_per_group() > 0;
 }
 
 bool winograd_pays(const Conv2dGeometry& g, Pass pass) {
-  if (pass == Pass::backward_weight) return winograd_weight_pays(g);
-  if (std::min(g.c, g.o) < kLeastChannels) return false;
-  return plan_winograd(g, pass).cycles < direct_cycles(g, pass);
+  if (std::min(g.c_per_group(), g.o_per_group()) < (g.groups > 1 ? kLeastGroup : kLeastChannels)) return false;
+  const Conv2dGeometry one = one_group(g);
+  if (pass == Pass::backward_weight) return winograd_weight_pays(one);
+  return plan_winograd(one, pass).cycles < direct_cycles(one, pass);
 }
 
 std::unique_ptr<ConvMap> winograd_map(const Conv2dGeometry& g, Pass pass) {
-  const WinogradPlan plan = plan_winograd(g, pass);
+  return g.groups > 1 ? winograd_groups_map(g, pass) : winograd_map(g, pass, num_threads());
+}
+
+std::unique_ptr<ConvMap> winograd_map(const Conv2dGeometry& g, Pass pass, int64_t threads) {
+  WinogradPlan plan = plan_winograd(g, pass);
+  plan.threads = threads;
   if (plan.way == WinogradWay::blocked) return std::make_unique<BlockedWinograd>(plan);
   return std::make_unique<SharedWinograd>(plan);
 }

@@ -32,5 +32,7 @@ struct WinogradShape {
 bool winograd_accepts(const Conv2dGeometry& g, Pass pass);
 bool winograd_pays(const Conv2dGeometry& g, Pass pass);
 std::unique_ptr<ConvMap> winograd_map(const Conv2dGeometry& g, Pass pass);
+// Of one group, for so many threads.
+std::unique_ptr<ConvMap> winograd_map(const Conv2dGeometry& g, Pass pass, int64_t threads);
 
 }  // namespace convcore

@@ -32,7 +32,7 @@ WinogradMap::WinogradMap(const WinogradPlan& plan)
       panel_(plan.panel),
       parts_(s_, plan.part_tiles),
       panels_(ceil_div(s_.out_c, panel_.nr)),
-      slots_(num_threads()) {}
+      slots_(plan.threads) {}
 
 PointMatrices WinogradMap::v_layout(float* data, int64_t tiles) const {
   const int64_t lines = ceil_div(s_.in_c, kLine);

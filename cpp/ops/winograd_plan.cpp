@@ -131,7 +131,7 @@ class WinogradCost {
 }  // namespace
 
 WinogradPlan plan_winograd(const Conv2dGeometry& g, Pass pass) {
-  WinogradPlan best{WinogradShape(g, pass, 4), {}, WinogradWay::blocked, 1, 1, 1, kInfinity};
+  WinogradPlan best{WinogradShape(g, pass, 4), {}, WinogradWay::blocked, 1, 1, 1, kInfinity, 1};
   const auto consider = [&](const WinogradPlan& plan) {
     if (plan.cycles < best.cycles) best = plan;
   };

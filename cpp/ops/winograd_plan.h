@@ -43,6 +43,7 @@ struct WinogradPlan {
   int64_t block_tiles;  // shared: tiles that share a V, about
   int64_t chunk;        // shared_taps: input channels whose U is made at once
   double cycles;        // what pack() and run() are expected to take
+  int64_t threads = 1;  // that it may use
 };
 
 // The cheapest. Depends on the shapes and on the processor, not on the number of threads: results stay the same bits.

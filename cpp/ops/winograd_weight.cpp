@@ -8,6 +8,7 @@
 #include "base/parallel.h"
 #include "kernels/table.h"
 #include "ops/tiles.h"
+#include "ops/winograd_groups.h"
 
 namespace convcore {
 namespace {
@@ -54,10 +55,13 @@ bool winograd_weight_pays(const Conv2dGeometry& g) {
   return (products + kInverse) * c * o_vectors + tiles * (c_vectors + o_vectors) * kTransform < direct * c * o_vectors;
 }
 
-std::unique_ptr<ConvReduce> winograd_reduce(const Conv2dGeometry& g) { return std::make_unique<WinogradWeight>(g); }
+std::unique_ptr<ConvReduce> winograd_reduce(const Conv2dGeometry& g) {
+  if (g.groups > 1) return winograd_groups_reduce(g);
+  return std::make_unique<WinogradWeight>(g, num_threads());
+}
 
-WinogradWeight::WinogradWeight(const Conv2dGeometry& geometry)
-    : g_(geometry), tile_(choose_tile(g_.o, 1)), slots_(num_threads()) {
+WinogradWeight::WinogradWeight(const Conv2dGeometry& geometry, int64_t threads)
+    : g_(geometry), tile_(choose_tile(g_.o, 1)), slots_(threads) {
   tiles_h_ = ceil_div(g_.out_h, 4), tiles_w_ = ceil_div(g_.out_w, 4);
   tiles_ = g_.n * tiles_h_ * tiles_w_;
 

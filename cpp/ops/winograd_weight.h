@@ -28,7 +28,7 @@ std::unique_ptr<ConvReduce> winograd_reduce(const Conv2dGeometry& g);
 
 class WinogradWeight final : public ConvReduce {
  public:
-  explicit WinogradWeight(const Conv2dGeometry& geometry);
+  WinogradWeight(const Conv2dGeometry& geometry, int64_t threads);  // one group
   size_t workspace_bytes() const override;
   void run(const Tensor& x, const Tensor& dy, float* dw, std::byte* workspace) const override;
 
