@@ -15,6 +15,7 @@ namespace {
 constexpr int64_t kLine = 16;         // floats in a cache line
 constexpr int64_t kPackChannels = 8;  // input channels whose taps lie in L1 while pack() transforms them
 constexpr int64_t kMaxWidth = 64;     // of a panel
+constexpr int64_t kNarrow = 32;       // output channels: a tile is little work, and waits for what it overwrites
 
 // An odd number of lines: the points, written one after the other, then fall into different sets of the caches.
 int64_t spread(int64_t floats) { return (ceil_div(floats, kLine) | 1) * kLine; }
@@ -167,9 +168,11 @@ void BlockedWinograd::run(const Tensor& in, const std::byte* packed, const Epilo
     for (int64_t panel = 0; panel < panels_; ++panel) {
       Prefetch next, outputs;
       if (panel == 0) next = pixels_of(part + 1, in.f32(), in.pitch, s_.in_h, s_.in_w, s_.in_c);
-      const float* sums = epilogue.residual ? epilogue.residual : out.f32();
-      outputs = pixels_of(part, sums + panel * panel_.nr, epilogue.residual ? epilogue.residual_pitch : out.pitch,
-                          s_.out_h, s_.out_w, panel_width(panel));
+      if (epilogue.residual)
+        outputs = pixels_of(part, epilogue.residual + panel * panel_.nr, epilogue.residual_pitch, s_.out_h, s_.out_w,
+                            panel_width(panel));
+      else if (s_.out_c <= kNarrow)
+        outputs = pixels_of(part, out.f32(), out.pitch, s_.out_h, s_.out_w, s_.out_c);
       multiply(last - first, v, 0, s_.in_c, u + panel * s_.points() * u_step(), u_step(), m, next, outputs);
       transform_output(m, first, last, panel, epilogue, out);
       gather_moments(part, panel, epilogue, out);

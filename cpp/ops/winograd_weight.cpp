@@ -19,7 +19,7 @@ constexpr int64_t kChunk = 96;            // tiles, about: 48 to 128 are as fast
 constexpr int64_t kBlock = 64;            // channels of a block, about: its sums stay in L2
 constexpr int64_t kRows = 16;             // input channels of a block that are finished at a time
 constexpr int64_t kMostParts = 16;        // of the tiles
-constexpr int64_t kPartSums = 5 << 20;    // bytes of the sums of all parts together
+constexpr int64_t kPartSums = 5 << 19;    // bytes of the sums of all parts together
 constexpr int64_t kGroupSums = 12 << 20;  // bytes of sums that a task keeps at a time where it has several chunks
 
 // An odd number of lines: rows that far apart spread over all sets of a cache.
@@ -74,7 +74,7 @@ WinogradWeight::WinogradWeight(const Conv2dGeometry& geometry, int64_t threads)
 
   const int64_t block_bytes = kPoints * u_step_ * 4, blocks = blocks_c_ * blocks_o_;
   const int64_t most = std::min({kMostParts, kPartSums / (block_bytes * blocks), tiles_ / kChunk});
-  parts_ = std::max<int64_t>(most, 1);
+  while (2 * parts_ <= most) parts_ *= 2;  // equal shares for two, four, ... threads
   const int64_t part = ceil_div(tiles_, parts_), chunks = std::max<int64_t>((part + kChunk / 2) / kChunk, 1);
   chunk_ = ceil_div(part, chunks);
 

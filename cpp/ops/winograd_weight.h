@@ -62,7 +62,7 @@ class WinogradWeight final : public ConvReduce {
   Conv2dGeometry g_;
   TileShape tile_;
   int64_t tiles_h_, tiles_w_, tiles_;                     // of an image, of all
-  int64_t parts_, chunk_;                                 // of the tiles; tiles in a chunk
+  int64_t parts_ = 1, chunk_;                             // of the tiles; tiles in a chunk
   int64_t mr_, block_c_, block_o_, blocks_c_, blocks_o_;
   int64_t splits_c_ = 1, splits_o_ = 1, slots_;           // regions; tasks at once
   int64_t group_;                                         // blocks of a task whose sums are kept at a time

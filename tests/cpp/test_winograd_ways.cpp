@@ -141,7 +141,7 @@ TEST_CASE("every way and every cut of a Winograd convolution gives the sums, and
                 CAPTURE(panel.nr);
                 CAPTURE(static_cast<int>(way));
                 CAPTURE(part);
-                const WinogradPlan plan{WinogradShape(g, pass, m), panel, way, part, 30, 8, 0};
+                const WinogradPlan plan{WinogradShape(g, pass, m), panel, way, part, 30, 8, 0, threads};
                 CHECK(check(conv, plan, part == 9, random) == 0);
               }
       }
