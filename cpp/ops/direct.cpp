@@ -60,7 +60,9 @@ DirectConvolution::DirectConvolution(DirectShape shape) : s_(std::move(shape)), 
       panel_floats_ += s_.in_c * tile_.nr;
     }
     if (part.padded) block_floats = std::max(block_floats, part.block_images * part.halo_h * part.halo_w * s_.in_c);
-    block_pixels = std::max(block_pixels, part.block_images * part.block_rows * part.block_cols);
+    const bool whole = fits_once(part, sub);
+    const int64_t pixels = whole ? sub.rows * sub.cols : part.block_rows * part.block_cols;
+    block_pixels = std::max(block_pixels, part.block_images * pixels);
     parts_.push_back(part);
   }
   past_caches_ = packed_bytes() >= static_cast<size_t>(cpu_info().l3 / 16);
@@ -79,18 +81,26 @@ DirectConvolution::DirectConvolution(DirectShape shape) : s_(std::move(shape)), 
   slots_ = std::clamp<int64_t>(tasks_, 1, slots_);
 }
 
+// The part's only image is one block, or would be if a block had to hold but a slice of its input.
+bool DirectConvolution::fits_once(const Part& part, const SubConvolution& sub) const {
+  if (s_.n != 1) return false;
+  const bool whole = part.block_rows == sub.rows && part.block_cols == sub.cols;
+  return whole || (!part.padded && sub.rows * sub.cols <= kMaxBlockPixels);
+}
+
 // Slices of the weights are packed into L2 if each weight meets one block, and the output, visited for each slice, is
 // less than the packed weights would be. By the shape alone: slices decide how sums are rounded.
 void DirectConvolution::plan_once() {
-  if (s_.n != 1 || panel_floats_ == 0) return;
+  if (panel_floats_ == 0) return;
   int64_t pixels = 0;
   for (size_t i = 0; i < parts_.size(); ++i) {
-    if (parts_[i].block_rows < s_.parts[i].rows || parts_[i].block_cols < s_.parts[i].cols) return;
+    if (!fits_once(parts_[i], s_.parts[i])) return;
     if (!s_.parts[i].taps.empty()) pixels += s_.parts[i].rows * s_.parts[i].cols;
   }
   const int64_t channel_floats = panel_floats_ / s_.in_c;  // of a panel, of one input channel
   once_panels_ = std::min(panels_, ceil_div(kOnceRun, tile_.nr * s_.taps));
-  int64_t channels = std::min(s_.in_c, cpu_info().l2 * 3 / 8 / 4 / (once_panels_ * channel_floats));
+  int64_t channels = std::min({s_.in_c, cpu_info().l2 * 3 / 8 / 4 / (once_panels_ * channel_floats),
+                               cpu_info().l2 / 3 / 4 / std::max<int64_t>(pixels, 1)});
   while (channels > 0 && s_.in_c % channels) --channels;
   if (channels == 0) return;
   const int64_t slices = s_.in_c / channels, visits = (slices - 1) * pixels * s_.out_c;
@@ -419,12 +429,14 @@ void DirectConvolution::multiply(const Task& task, const Slice& slice, const Ten
 void DirectConvolution::gather_moments(const Task& task, const Tensor& out, int64_t channel, int64_t channels,
                                        float* statistics) const {
   const int64_t all = s_.groups * s_.out_c, block_rows = parts_[0].block_rows;
-  for (int64_t n = task.n; n < task.n + task.images; ++n) {
-    const int64_t part = n * ceil_div(s_.out_h, block_rows) + task.row / block_rows;
-    const float* y = out.f32() + (n * s_.out_h + task.row) * s_.out_w * out.pitch + channel;
-    float* mean = statistics + 2 * part * all + channel;
-    table().norm.moments({task.rows * s_.out_w, channels, out.pitch, 0}, y, mean, mean + all);
-  }
+  for (int64_t n = task.n; n < task.n + task.images; ++n)
+    for (int64_t row = task.row; row < task.row + task.rows; row += block_rows) {
+      const int64_t part = n * ceil_div(s_.out_h, block_rows) + row / block_rows;
+      const int64_t rows = std::min(block_rows, task.row + task.rows - row);
+      const float* y = out.f32() + (n * s_.out_h + row) * s_.out_w * out.pitch + channel;
+      float* mean = statistics + 2 * part * all + channel;
+      table().norm.moments({rows * s_.out_w, channels, out.pitch, 0}, y, mean, mean + all);
+    }
 }
 
 }  // namespace convcore

@@ -73,6 +73,7 @@ class DirectConvolution final : public ConvMap {
   int64_t products() const;  // multiply-adds of all parts
   struct Source;
   Source source(const Part& part, const Tensor& in) const;
+  bool fits_once(const Part& part, const SubConvolution& sub) const;
   void plan_once();
   size_t once_packed_bytes() const { return align_up(once_panels_ * panel_floats_ / s_.in_c * once_channels_ * 4); }
   Slice whole() const { return {0, s_.in_c, panel_floats_, place_.data()}; }
