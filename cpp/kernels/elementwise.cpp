@@ -5,6 +5,8 @@
 
 #include "simd/loop.h"
 
+#define CC_UNROLL _Pragma("GCC unroll 16")
+
 namespace convcore::CONVCORE_ISA {
 
 void fill(ActivationKernels* activation);  // activation.cpp
@@ -91,17 +93,19 @@ void affine_u8(int64_t rows, int64_t columns, const uint8_t* x, int64_t x_pitch,
   }
 }
 
-// In squares that stay in the first-level cache.
+// In squares of vectors.
 void transpose(int64_t rows, int64_t columns, ConstRows x, Rows y) {
-  constexpr int64_t kSquare = 16;
-  for (int64_t i0 = 0; i0 < rows; i0 += kSquare) {
-    const int64_t i1 = i0 + kSquare < rows ? i0 + kSquare : rows;
-    for (int64_t j0 = 0; j0 < columns; j0 += kSquare) {
-      const int64_t j1 = j0 + kSquare < columns ? j0 + kSquare : columns;
-      for (int64_t j = j0; j < j1; ++j)
-        for (int64_t i = i0; i < i1; ++i) y.data[j * y.pitch + i] = x.data[i * x.pitch + j];
+  for (int64_t i0 = 0; i0 < rows; i0 += kLanes)
+    for (int64_t j0 = 0; j0 < columns; j0 += kLanes) {
+      const int m = rows - i0 < kLanes ? static_cast<int>(rows - i0) : kLanes;
+      const int n = columns - j0 < kLanes ? static_cast<int>(columns - j0) : kLanes;
+      const float* from = x.data + i0 * x.pitch + j0;
+      float* to = y.data + j0 * y.pitch + i0;
+      Vec square[kLanes];
+      CC_UNROLL for (int i = 0; i < kLanes; ++i) square[i] = i < m ? load_some(from + i * x.pitch, n) : zero();
+      convcore::CONVCORE_ISA::transpose(square);
+      CC_UNROLL for (int j = 0; j < kLanes; ++j) if (j < n) store_some(to + j * y.pitch, square[j], m);
     }
-  }
 }
 
 CC_INLINE VecBits words(uint32_t word) { return VecBits{} + word; }

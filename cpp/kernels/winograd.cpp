@@ -230,20 +230,6 @@ constexpr WinogradPanel panel() {
   return {M, V * kLanes, multiply<M, V>};
 }
 
-void transpose_any(const float* from, int64_t pitch, int64_t rows, int64_t columns, float* to, int64_t to_pitch) {
-  for (int64_t i0 = 0; i0 < rows; i0 += kLanes)
-    for (int64_t j0 = 0; j0 < columns; j0 += kLanes) {
-      const int m = rows - i0 < kLanes ? static_cast<int>(rows - i0) : kLanes;
-      const int n = columns - j0 < kLanes ? static_cast<int>(columns - j0) : kLanes;
-      const float* source = from + i0 * pitch + j0;
-      float* target = to + j0 * to_pitch + i0;
-      Vec block[kLanes];
-      CC_UNROLL for (int i = 0; i < kLanes; ++i) block[i] = i < m ? load_some(source + i * pitch, n) : zero();
-      transpose(block);
-      CC_UNROLL for (int j = 0; j < kLanes; ++j) if (j < n) store_some(target + j * to_pitch, block[j], m);
-    }
-}
-
 template <class F>
 constexpr WinogradTransforms transforms() {
   return {input<F>, filter<F>, output<F>};
@@ -252,7 +238,7 @@ constexpr WinogradTransforms transforms() {
 }  // namespace
 
 WinogradKernels winograd_kernels() {
-  WinogradKernels all{transforms<Six>(), transforms<Four>(), 2, {}, transpose_any};
+  WinogradKernels all{transforms<Six>(), transforms<Four>(), 2, {}};
 #if CC_ISA_NUMBER == CC_ISA_avx512
   all.panels = 3, all.panel[0] = panel<16, 1>(), all.panel[1] = panel<14, 2>(), all.panel[2] = panel<6, 4>();
 #elif CC_ISA_NUMBER == CC_ISA_neon

@@ -83,8 +83,6 @@ struct WinogradKernels {
   WinogradTransforms f4, f2;  // F(4x4, 3x3), F(2x2, 3x3)
   int panels;                               // how many are in `panel`, narrowest first; nr: a multiple of the vector
   WinogradPanel panel[kMaxWinogradPanels];
-  // to[j * to_pitch + i] = from[i * pitch + j] for i < rows, j < columns
-  void (*transpose)(const float* from, int64_t pitch, int64_t rows, int64_t columns, float* to, int64_t to_pitch);
 };
 
 }  // namespace convcore

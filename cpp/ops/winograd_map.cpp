@@ -52,11 +52,11 @@ void WinogradMap::pack_taps(const float* weight, int64_t panel, int64_t first, i
   if (!s_.turned) {
     const int64_t following = std::min(kPackChannels, s_.in_c - last);
     for (int64_t k = 0; k < width; ++k) fetch(from + k * s_.w_out + last * 9, following * 9);
-    return table().winograd.transpose(from + first * 9, s_.w_out, width, (last - first) * 9, taps, nr);
+    return table().elementwise.transpose(width, (last - first) * 9, {from + first * 9, s_.w_out}, {taps, nr});
   }
   for (int64_t c = first; c < last; ++c) {
     if (c + 2 < s_.in_c) fetch(from + (c + 2) * s_.w_in, width * 9);
-    table().winograd.transpose(from + c * s_.w_in, s_.w_out, width, 9, taps + (c - first) * 9 * nr, nr);
+    table().elementwise.transpose(width, 9, {from + c * s_.w_in, s_.w_out}, {taps + (c - first) * 9 * nr, nr});
   }
 }
 

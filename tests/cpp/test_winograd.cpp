@@ -211,7 +211,7 @@ TEST_CASE("transposing moves every element and touches nothing else") {
         Guarded<float> from(static_cast<size_t>((rows - 1) * pitch + columns));
         Guarded<float> to(static_cast<size_t>((columns - 1) * to_pitch + rows));
         fill(from, random), clear(to);
-        table().winograd.transpose(from.data(), pitch, rows, columns, to.data(), to_pitch);
+        table().elementwise.transpose(rows, columns, {from.data(), pitch}, {to.data(), to_pitch});
         int wrong = 0;
         for (int64_t j = 0; j < columns; ++j)
           for (int64_t i = 0; i < (j + 1 < columns ? to_pitch : rows); ++i)
