@@ -48,7 +48,8 @@ constexpr double kCall = 12;        // cycles around a product of a few tiles
 constexpr double kInput = 16, kOutput = 24, kFilter = 20;  // bytes a cycle of V and U written, M read, by transforms
 constexpr double kTaps = 10;                               // bytes a cycle of packed taps
 constexpr double kReadL3 = 100, kReadMemory = 12, kWriteL3 = 16, kWriteMemory = 5;  // bytes a cycle
-constexpr double kPackShare = 0.5;  // packed weights serve one call in training, many in inference
+// Packed weights serve one call in training, and in every backward pass; in inference many.
+double pack_share(const WinogradShape& s) { return s.turned ? 1 : 0.5; }
 // Work should fall into a multiple of kUnits equal pieces, for threads: else it costs up to kImbalance * (kUnits - 1)
 // more.
 constexpr double kUnits = 4, kImbalance = 0.25;
@@ -83,7 +84,7 @@ class WinogradCost {
     const double most = static_cast<double>(parts.most()), panels = static_cast<double>(panels_);
     const double run = tiles * transforms() + count * products(parts.most(), s_.in_c) + traffic(count * u_, 0, u_) +
                        traffic(tiles * v_ * panels, tiles * v_, most * (v_ + m_));
-    return run * imbalance(parts.count()) + kPackShare * pack_u();
+    return run * imbalance(parts.count()) + pack_share(s_) * pack_u();
   }
   double shared(int64_t block_tiles, int64_t chunk, bool from_taps) const {
     const double tiles = static_cast<double>(s_.tiles()), block = static_cast<double>(block_tiles);
@@ -93,7 +94,7 @@ class WinogradCost {
     const double run = tiles * transforms() + traffic(tiles * v_ * panels, tiles * v_, block * v_) +
                        traffic(tiles * m_ * panels, tiles * m_ * panels, block * m_) +
                        blocks * (chunks * products(block_tiles, from_taps ? chunk : s_.in_c) + u);
-    return run * imbalance(panels_) + kPackShare * (from_taps ? pack_taps() : pack_u());
+    return run * imbalance(panels_) + pack_share(s_) * (from_taps ? pack_taps() : pack_u());
   }
 
   // SharedWinograd: tiles whose M fills half of L2 and whose V a quarter of L3; channels whose U fills a third of L2.
@@ -160,7 +161,7 @@ double direct_cycles(const Conv2dGeometry& g, Pass pass) {
   const double depth = static_cast<double>(9 * s.in_c), weights = depth * columns * 4;
   const double blocks = std::ceil(pixels / kDirectPixels);
   return pixels * depth * columns / (2 * table().tile.lanes) / tile.efficiency + traffic(blocks * weights, 0, weights) +
-         kPackShare * (weights / kTaps + traffic(weights, weights, 2 * weights));
+         pack_share(s) * (weights / kTaps + traffic(weights, weights, 2 * weights));
 }
 
 }  // namespace convcore
