@@ -54,10 +54,8 @@ class Layer:
             return "grouped, 4-16 a group" if channels <= 16 else "grouped, wider"
         if self.c <= 3:
             return "first layer"
-        if (self.kh, self.kw) == (1, 1):
-            return "1x1"
-        if self.stride > 1:
-            return "strided"
+        if (self.kh, self.kw) == (1, 1) or self.stride > 1:
+            return "1x1 and strided"
         if (self.kh, self.kw) != (3, 3):
             return "5x5 and others"
         if channels >= 64:
@@ -156,7 +154,8 @@ def compare(layer: Layer, passes: list[str], peak: float, rounds: int) -> Iterat
         ours = convcore_call(layer, which, x, w, dy)
         formats = {"NCHW": torch.contiguous_format, "channels_last": torch.channels_last}
         theirs = {name: torch_call(layer, which, x, w, dy, f) for name, f in formats.items()}
-        check(layer, which, ours(), theirs["NCHW"]().numpy())
+        for call in theirs.values():
+            check(layer, which, ours(), call().numpy())
         own, *peers = alternate([ours, *theirs.values()], rounds)
         name, peer = min(zip(theirs, peers, strict=True), key=lambda pair: pair[1].median)
         ratio, gflop = peer.median / own.median, layer.flops / 1e9

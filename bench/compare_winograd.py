@@ -9,6 +9,8 @@ import statistics
 import time
 from pathlib import Path
 
+import numpy as np
+
 import convcore as cc
 from convcore.data import ArrayDataset, DataLoader, open_dataset
 
@@ -28,7 +30,7 @@ def main() -> None:
 
     cc.set_num_threads(args.threads)
     train, test = open_dataset(args.data).split(0.2)
-    train, test = first(args.images, train), first(args.images, test)
+    train, test = some(args.images, train), some(args.images, test)
     print(f"ResNet-20 on {train.name}: {len(train)} images, tested on {len(test)} others, {args.epochs} epochs")
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in ALGORITHMS}
     for seed in range(args.seeds):
@@ -41,8 +43,10 @@ def main() -> None:
         print(f"mean   {name:<9} loss {loss:.4f}, accuracy {accuracy:.2%}")
 
 
-def first(count: int, data: ArrayDataset) -> ArrayDataset:
-    return ArrayDataset(data.images[:count], data.labels[:count], data.classes, name=data.name)
+def some(count: int, data: ArrayDataset) -> ArrayDataset:
+    """Spread over the whole, because images may be sorted by class."""
+    chosen = np.arange(min(count, len(data))) * len(data) // min(count, len(data))
+    return ArrayDataset(data.images[chosen], data.labels[chosen], data.classes, name=data.name)
 
 
 def run(

@@ -162,6 +162,12 @@ def conv_cases() -> list[Case]:
         conv((5, 18, 28, 27), 20, 3, padding=1),
         conv((1, 18, 50, 86), 33, 3, padding=1, bias=False),
         conv((2, 70, 6, 5), 130, 3, padding=1),
+        # weights used once: slices of long sums on many pixels, few panels, strided rows longer than a block
+        conv((1, 600, 14, 14), 260, 1, bias=False),
+        conv((1, 512, 14, 14), 64, 1),
+        conv((64, 1200, 1, 1), 130, 1),
+        conv((1, 80, 1999), 16, 1, stride=2),
+        conv((1, 64, 8, 512), 16, 4, stride=4, bias=False),
         # 3x3 of stride 1 in few and many tiles and weights, tiles cut off by edges, padding beyond the kernel
         conv((2, 40, 9, 11), 24, 3, padding=(0, 3, 4, 1)),
         conv((3, 20, 6, 6), 36, 3, padding=5),

@@ -21,6 +21,7 @@ class CrossEntropyOp : public Op {
  public:
   explicit CrossEntropyOp(const Settings& settings) : settings_(settings) {}
 
+  bool can_replace_input(int input) const override { return input == 0; }
   std::string_view kind() const override { return "cross_entropy"; }
 
   OpNeeds needs() const override {

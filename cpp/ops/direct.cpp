@@ -20,7 +20,8 @@ constexpr int64_t kMaxTaps = 1 << 16;      // lists of taps stay smaller than we
 constexpr int64_t kTasksPerSlot = 4;       // enough to even out threads that are slowed by others
 constexpr int64_t kPackedRows = 8;         // rows of the weights that are walked at a time: few pages
 constexpr int64_t kRowsAhead = 64;         // floats of each row of weights that are asked for ahead
-constexpr int64_t kOnceRun = 1024;          // floats of the weights that are read in a run where they are used once
+constexpr int64_t kManyPanels = 4;         // enough to share among threads
+constexpr int64_t kOnceRun = 1024;         // floats of the weights that are read in a run where they are used once
 constexpr int64_t kOnceProducts = 64;      // of a sum between two visits to the output, where weights are used once
 constexpr int64_t kLeastMoments = 16;      // pixels: moments of fewer cost as much as the pixels
 constexpr int64_t kLeastRun = 8;           // pixels: fewer accumulators wait for each other
@@ -81,15 +82,16 @@ DirectConvolution::DirectConvolution(DirectShape shape) : s_(std::move(shape)), 
   slots_ = std::clamp<int64_t>(tasks_, 1, slots_);
 }
 
-// The part's only image is one block, or would be if a block had to hold but a slice of its input.
+// The part's only image is one block; or would be, if a block had to hold but a slice of its input, and there are panels
+// enough to share instead of blocks.
 bool DirectConvolution::fits_once(const Part& part, const SubConvolution& sub) const {
-  if (s_.n != 1) return false;
-  const bool whole = part.block_rows == sub.rows && part.block_cols == sub.cols;
-  return whole || (!part.padded && sub.rows * sub.cols <= kMaxBlockPixels);
+  if (s_.n != 1 || part.block_cols < sub.cols) return false;
+  if (part.block_rows == sub.rows) return true;
+  return !part.padded && sub.rows * sub.cols <= kMaxBlockPixels && s_.groups * panels_ >= kManyPanels;
 }
 
-// Slices of the weights are packed into L2 if each weight meets one block, and the output, visited for each slice, is
-// less than the packed weights would be. By the shape alone: slices decide how sums are rounded.
+// Slices of the weights are packed into L2 if all parts fit, and the output, visited for each slice, is less than the
+// packed weights would be. By the shape alone: slices decide how sums are rounded.
 void DirectConvolution::plan_once() {
   if (panel_floats_ == 0) return;
   int64_t pixels = 0;

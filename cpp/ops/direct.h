@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Direct convolution: register tiles of pixels x channels straight from the image, no im2col matrix.
 //
-// Each output element is one dot product in a fixed order, so neither tiling nor threads change a bit.
+// Each output element is one dot product in a fixed order, so neither tiling nor threads change a bit. (run() and
+// run_once() may cut it differently.)
 #pragma once
 
 #include <vector>

@@ -124,7 +124,8 @@ void ScatterConvolution::store_row(const float* sums, int64_t n, int64_t row, co
     if (residual) {
       table().elementwise.add(columns, g_.c, {from, g_.c}, {residual, step}, false, {to, g_.c});
       if (to != residual)
-        table().pack.store_rows(residual + columns * step, step, g_.w - columns, g_.c, to + columns * g_.c, g_.c, false);
+        table().pack.store_rows(residual + columns * step, step, g_.w - columns, g_.c, to + columns * g_.c, g_.c,
+                                false);
       return;
     }
     if (columns > 0) std::memcpy(to, from, columns * g_.c * 4);

@@ -60,9 +60,12 @@ void PlaneWeight::run(const Tensor& x, const Tensor& dy, float* dw, std::byte* w
   float* sums = reinterpret_cast<float*>(workspace);
   if (all == 0) std::memset(sums, 0, sums_bytes_);
   std::byte* slots = workspace + parts_ * sums_bytes_;
-  std::memset(slots, 0, static_cast<size_t>(slots_) * (x_bytes_ + dy_bytes_));  // what lies beyond the rows stays zero
+  const size_t slot_bytes = x_bytes_ + dy_bytes_;
+  parallel_for(slots_, 1, static_cast<int64_t>(slot_bytes), [&](int64_t begin, int64_t end) {
+    std::memset(slots + begin * slot_bytes, 0, (end - begin) * slot_bytes);  // what lies beyond the rows stays zero
+  });
   parallel_tasks(parts_, slots_, g_.flops() / parts_, [&](int64_t slot, int64_t part) {
-    float* x_planes = reinterpret_cast<float*>(slots + slot * (x_bytes_ + dy_bytes_));
+    float* x_planes = reinterpret_cast<float*>(slots + slot * slot_bytes);
     float* dy_planes = x_planes + x_bytes_ / 4;
     const int64_t first = all * part / parts_, last = all * (part + 1) / parts_;
     for (int64_t b = first; b < last; ++b)

@@ -45,10 +45,10 @@ bool winograd_pays(const Conv2dGeometry& g, Pass pass) {
 }
 
 std::unique_ptr<ConvMap> winograd_map(const Conv2dGeometry& g, Pass pass) {
-  return g.groups > 1 ? winograd_groups_map(g, pass) : winograd_map(g, pass, num_threads());
+  return g.groups > 1 ? winograd_groups_map(g, pass) : winograd_group_map(g, pass, num_threads());
 }
 
-std::unique_ptr<ConvMap> winograd_map(const Conv2dGeometry& g, Pass pass, int64_t threads) {
+std::unique_ptr<ConvMap> winograd_group_map(const Conv2dGeometry& g, Pass pass, int64_t threads) {
   WinogradPlan plan = plan_winograd(g, pass);
   plan.threads = threads;
   if (plan.way == WinogradWay::blocked) return std::make_unique<BlockedWinograd>(plan);

@@ -9,17 +9,19 @@
 namespace convcore {
 namespace {
 
+constexpr int64_t kManyGroups = 4;  // for each thread: enough to be even
+
 // How the groups are shared out: `outer` at a time, by `inner` threads each.
 struct Shares {
   explicit Shares(const Conv2dGeometry& g)
-      : groups(g.groups),
-        outer(groups >= num_threads() ? num_threads() : 1),
-        inner(outer > 1 ? 1 : num_threads()),
-        cost(g.flops() / groups),
-        weights(g.o_per_group() * g.c_per_group() * g.taps()) {}
+      : groups(g.groups), cost(g.flops() / groups), weights(g.o_per_group() * g.c_per_group() * g.taps()) {
+    const int64_t threads = num_threads();
+    const bool even = groups % threads == 0 || groups >= kManyGroups * threads;
+    outer = even ? threads : 1, inner = even ? 1 : threads;
+  }
 
-  int64_t groups, outer, inner;
-  int64_t cost, weights;  // of a group
+  int64_t groups, cost, weights;  // cost, weights: of a group
+  int64_t outer, inner;
 };
 
 Tensor slice(const Tensor& t, int64_t channel) {
@@ -34,7 +36,7 @@ class WinogradGroupsMap final : public ConvMap {
       : shares_(g),
         in_c_(pass == Pass::forward ? g.c_per_group() : g.o_per_group()),
         out_c_(pass == Pass::forward ? g.o_per_group() : g.c_per_group()),
-        group_(winograd_map(one_group(g), pass, shares_.inner)) {}
+        group_(winograd_group_map(one_group(g), pass, shares_.inner)) {}
 
   size_t packed_bytes() const override { return static_cast<size_t>(shares_.groups) * stride(); }
   size_t workspace_bytes() const override { return static_cast<size_t>(shares_.outer) * own_bytes(); }

@@ -168,11 +168,11 @@ void BlockedWinograd::run(const Tensor& in, const std::byte* packed, const Epilo
     for (int64_t panel = 0; panel < panels_; ++panel) {
       Prefetch next, outputs;
       if (panel == 0) next = pixels_of(part + 1, in.f32(), in.pitch, s_.in_h, s_.in_w, s_.in_c);
+      const int64_t channel = panel * panel_.nr, width = panel_width(panel);
       if (epilogue.residual)
-        outputs = pixels_of(part, epilogue.residual + panel * panel_.nr, epilogue.residual_pitch, s_.out_h, s_.out_w,
-                            panel_width(panel));
+        outputs = pixels_of(part, epilogue.residual + channel, epilogue.residual_pitch, s_.out_h, s_.out_w, width);
       else if (s_.out_c <= kNarrow)
-        outputs = pixels_of(part, out.f32(), out.pitch, s_.out_h, s_.out_w, s_.out_c);
+        outputs = pixels_of(part, out.f32() + channel, out.pitch, s_.out_h, s_.out_w, width);
       multiply(last - first, v, 0, s_.in_c, u + panel * s_.points() * u_step(), u_step(), m, next, outputs);
       transform_output(m, first, last, panel, epilogue, out);
       gather_moments(part, panel, epilogue, out);

@@ -48,7 +48,7 @@ constexpr double kCall = 12;        // cycles around a product of a few tiles
 constexpr double kInput = 16, kOutput = 24, kFilter = 20;  // bytes a cycle of V and U written, M read, by transforms
 constexpr double kTaps = 10;                               // bytes a cycle of packed taps
 constexpr double kReadL3 = 100, kReadMemory = 12, kWriteL3 = 16, kWriteMemory = 5;  // bytes a cycle
-// Packed weights serve one call in training, and in every backward pass; in inference many.
+// Of what packing takes: backward-input packs in each call; forward in each of training, once in inference.
 double pack_share(const WinogradShape& s) { return s.turned ? 1 : 0.5; }
 // Work should fall into a multiple of kUnits equal pieces, for threads: else it costs up to kImbalance * (kUnits - 1)
 // more.

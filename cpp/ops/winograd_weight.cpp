@@ -18,6 +18,7 @@ constexpr int64_t kLine = 16;             // floats of a cache line
 constexpr int64_t kChunk = 96;            // tiles, about: 48 to 128 are as fast; fewer move the sums too often
 constexpr int64_t kBlock = 64;            // channels of a block, about: its sums stay in L2
 constexpr int64_t kRows = 16;             // input channels of a block that are finished at a time
+constexpr int64_t kLeastPart = 48;        // tiles
 constexpr int64_t kMostParts = 16;        // of the tiles
 constexpr int64_t kPartSums = 5 << 19;    // bytes of the sums of all parts together
 constexpr int64_t kGroupSums = 12 << 20;  // bytes of sums that a task keeps at a time where it has several chunks
@@ -65,24 +66,25 @@ WinogradWeight::WinogradWeight(const Conv2dGeometry& geometry, int64_t threads)
   tiles_h_ = ceil_div(g_.out_h, 4), tiles_w_ = ceil_div(g_.out_w, 4);
   tiles_ = g_.n * tiles_h_ * tiles_w_;
 
-  const int64_t a_panels = ceil_div(g_.c, tile_.mr), b_panels = ceil_div(g_.o, tile_.nr);
-  mr_ = ceil_div(g_.c, a_panels);
-  block_c_ = ceil_div(a_panels, ceil_div(g_.c, kBlock)) * mr_;
-  block_o_ = ceil_div(b_panels, ceil_div(g_.o, kBlock)) * tile_.nr;
-  blocks_c_ = ceil_div(g_.c, block_c_), blocks_o_ = ceil_div(g_.o, block_o_);
-  u_step_ = odd_lines(block_c_ * block_o_);
-
-  const int64_t block_bytes = kPoints * u_step_ * 4, blocks = blocks_c_ * blocks_o_;
-  const int64_t most = std::min({kMostParts, kPartSums / (block_bytes * blocks), tiles_ / kChunk});
+  const int64_t most = std::min({kMostParts, kPartSums / (kPoints * g_.c * g_.o * 4), tiles_ / kLeastPart});
   while (2 * parts_ <= most) parts_ *= 2;  // equal shares for two, four, ... threads
   const int64_t part = ceil_div(tiles_, parts_), chunks = std::max<int64_t>((part + kChunk / 2) / kChunk, 1);
   chunk_ = ceil_div(part, chunks);
 
-  const auto can_split = [](int64_t blocks, int64_t splits) { return splits < blocks; };
-  while (parts_ * splits_c_ * splits_o_ < slots_) {
-    const bool c = can_split(blocks_c_, splits_c_), o = can_split(blocks_o_, splits_o_);
-    if (!c && !o) break;
-    ++(o && (!c || blocks_o_ * splits_c_ >= blocks_c_ * splits_o_) ? splits_o_ : splits_c_);
+  // Blocks and regions change no bits: each sum is one over the tiles of a part.
+  const bool few = parts_ * ceil_div(g_.c, kBlock) * ceil_div(g_.o, kBlock) < slots_;
+  const int64_t size = few ? kBlock / 2 : kBlock, a_panels = ceil_div(g_.c, tile_.mr), b_panels = ceil_div(g_.o, tile_.nr);
+  mr_ = ceil_div(g_.c, a_panels);
+  block_c_ = ceil_div(a_panels, ceil_div(g_.c, size)) * mr_;
+  block_o_ = ceil_div(b_panels, ceil_div(g_.o, size)) * tile_.nr;
+  blocks_c_ = ceil_div(g_.c, block_c_), blocks_o_ = ceil_div(g_.o, block_o_);
+  u_step_ = odd_lines(block_c_ * block_o_);
+  while (parts_ * splits_c_ * splits_o_ < slots_ && splits_c_ * splits_o_ < blocks_c_ * blocks_o_) {
+    const bool columns = blocks_o_ * splits_c_ >= blocks_c_ * splits_o_;  // of what is left, there are more
+    if (splits_o_ < blocks_o_ && (columns || splits_c_ == blocks_c_))
+      ++splits_o_;
+    else
+      ++splits_c_;
   }
   slots_ = std::min(slots_, parts_ * splits_c_ * splits_o_);
   const int64_t region_c = ceil_div(blocks_c_, splits_c_), region_o = ceil_div(blocks_o_, splits_o_);
@@ -92,6 +94,7 @@ WinogradWeight::WinogradWeight(const Conv2dGeometry& geometry, int64_t threads)
   // group, which takes no longer than to move more sums than a cache holds.
   group_ = region_c * region_o;
   if (parts_ == 1) {
+    const int64_t block_bytes = kPoints * u_step_ * 4;
     const int64_t kept = chunks > 1 ? std::max<int64_t>(kGroupSums / block_bytes, 1) : 1;
     group_ = ceil_div(group_, ceil_div(group_, kept));
   }

@@ -58,7 +58,8 @@ void check_gather(const TileShape& shape, int rows, int columns, Length l, const
   std::vector<const float*> px;
   std::vector<float*> py;
   std::vector<int64_t> offsets;
-  for (int p = 0; p < rows; ++p) px.push_back(x.data() + p * 3), py.push_back(y.data() + p * pitch);
+  for (int i = 0; i < 2; ++i)  // this tile's, and as many again that follow
+    for (int p = 0; p < rows; ++p) px.push_back(x.data() + p * 3), py.push_back(y.data() + p * pitch);
   for (int s = 0; s < l.segments; ++s) offsets.push_back(static_cast<int64_t>(l.segments - 1 - s) * gap);
   for (size_t i = 0; i < y.size(); ++i) y[i] = kSentinel;
   std::vector<float> before(static_cast<size_t>(rows * columns));
@@ -68,7 +69,8 @@ void check_gather(const TileShape& shape, int rows, int columns, Length l, const
       for (int j = 0; j < columns; ++j) py[p][j] = before[static_cast<size_t>(p * columns + j)];
 
   shape.gather(rows, columns, px.data(), offsets.data(), l.segments, l.length, w.data(), py.data(),
-               {e.bias ? bias.data() : nullptr, e.accumulate ? py.data() : nullptr, e.lower, e.upper}, 0);
+               {e.bias ? bias.data() : nullptr, e.accumulate ? py.data() : nullptr, e.lower, e.upper},
+               l.segments % 2 ? rows : 0);
 
   int wrong = 0;
   for (int p = 0; p < rows; ++p) {
