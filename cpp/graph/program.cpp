@@ -205,7 +205,7 @@ void Program::State::run_forward(uint64_t seed, uint64_t step, Timing* timings) 
     });
   }
   for (const Move& copy : steps.copies) copy_pixels(steps.tensors[copy.x], steps.tensors[copy.y]);
-  stale = graph.training();
+  stale = false;
 }
 
 // timings: null, or one per backward step.

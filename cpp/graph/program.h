@@ -18,7 +18,7 @@ namespace convcore {
 
 // Bytes. `arena` is what the plan needs at once: `activations`, the most that live activations, their gradients and
 // saved state need at one step, and the rest, `workspace`. Outputs of the graph stand in the caller's memory and are
-// not counted. In training, weights are packed at each step into the workspace: `packed` is for inference.
+// not counted. In training, ops pack weights into the workspace where they use them: `packed` is for inference.
 struct MemoryReport {
   size_t parameters = 0, buffers = 0, gradients = 0, packed = 0, activations = 0, workspace = 0, arena = 0;
   size_t total() const { return parameters + buffers + gradients + packed + arena; }

@@ -13,7 +13,7 @@ namespace convcore {
 namespace {
 
 constexpr std::string_view kKind = "batch_norm";
-constexpr int64_t kCachedOutputs = 4;  // that fit L3: a quarter of it may yet be there when the next op reads it
+constexpr int64_t kCachedShare = 4;  // outputs larger than this part of L3 go past it
 enum Input { kX, kWeight, kBias, kRunningMean, kRunningVar, kResidual, kStatistics, kInputs };
 
 NormActivation parse_activation(const Attributes& attributes) {
@@ -98,7 +98,7 @@ class BatchNorm : public Op {
     if (training_) save_moments(call, scratch);
     const NormCoefficients k = training_ ? batch_coefficients(call, scratch) : running_coefficients(call, scratch);
     const bool past_caches =
-        y.data != x.data && y.data != residual.data && pixels_ * channels_ * 4 > cpu_info().l3 / kCachedOutputs;
+        y.data != x.data && y.data != residual.data && pixels_ * channels_ * 4 > cpu_info().l3 / kCachedShare;
     for_chunks(Direction::backwards, [&](int64_t, int64_t first, int64_t pixels) {
       kernels().normalize(pixels, channels_, rows_in(x, first), k, rows_in(residual, first), rows_out(y, first),
                           past_caches);

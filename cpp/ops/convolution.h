@@ -26,7 +26,10 @@ struct Epilogue {
   // statistics + 2 * i * channels, and behind these each channel's sum of (y - mean)^2. Or null.
   float* statistics = nullptr;
 
-  bool clamps() const { return lower > -std::numeric_limits<float>::infinity() || upper < std::numeric_limits<float>::infinity(); }
+  bool clamps() const {
+    constexpr float kInfinity = std::numeric_limits<float>::infinity();
+    return lower > -kInfinity || upper < kInfinity;
+  }
   const float* residual_at(int64_t pixel) const { return residual ? residual + pixel * residual_pitch : nullptr; }
 };
 
@@ -69,7 +72,7 @@ class ConvReduce {
 struct ConvAlgorithm {
   const char* name;
   bool (*accepts)(const Conv2dGeometry& g, Pass pass);  // it can
-  bool (*pays)(const Conv2dGeometry& g, Pass pass);     // ... and a model of its cost says that it is faster than those below
+  bool (*pays)(const Conv2dGeometry& g, Pass pass);     // ... and a model says that it is faster than those below
   std::unique_ptr<ConvMap> (*map)(const Conv2dGeometry& g, Pass pass);
   std::unique_ptr<ConvReduce> (*reduce)(const Conv2dGeometry& g);
 };

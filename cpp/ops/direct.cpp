@@ -82,8 +82,8 @@ DirectConvolution::DirectConvolution(DirectShape shape) : s_(std::move(shape)), 
   slots_ = std::clamp<int64_t>(tasks_, 1, slots_);
 }
 
-// The part's only image is one block; or would be, if a block had to hold but a slice of its input, and there are panels
-// enough to share instead of blocks.
+// The part's only image is one block; or would be, if a block had to hold but a slice of its input, and there are
+// panels enough to share instead of blocks.
 bool DirectConvolution::fits_once(const Part& part, const SubConvolution& sub) const {
   if (s_.n != 1 || part.block_cols < sub.cols) return false;
   if (part.block_rows == sub.rows) return true;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The algorithm "winograd": forward and backward-input of 3x3 convolutions of stride 1 through F(4x4, 3x3) or
-// F(2x2, 3x3) of kernels/winograd.h, group by group. A tile of m x m outputs costs alpha^2 instead of 9 m^2 products per channel pair.
+// The algorithm "winograd": forward and backward-input of 3x3 convolutions of stride 1, group by group, through
+// F(4x4, 3x3) or F(2x2, 3x3) of kernels/winograd.h. A tile of m x m outputs costs alpha^2 instead of 9 m^2 products per
+// channel pair.
 //
 // Accuracy: the transforms round more than a direct sum does. The error stays within 2e-5 of the largest |output|: the
 // tests hold every case to it, and the largest seen is 4e-6, at 512 channels. A NaN or an infinity in the input reaches

@@ -73,7 +73,8 @@ WinogradWeight::WinogradWeight(const Conv2dGeometry& geometry, int64_t threads)
 
   // Blocks and regions change no bits: each sum is one over the tiles of a part.
   const bool few = parts_ * ceil_div(g_.c, kBlock) * ceil_div(g_.o, kBlock) < slots_;
-  const int64_t size = few ? kBlock / 2 : kBlock, a_panels = ceil_div(g_.c, tile_.mr), b_panels = ceil_div(g_.o, tile_.nr);
+  const int64_t size = few ? kBlock / 2 : kBlock;
+  const int64_t a_panels = ceil_div(g_.c, tile_.mr), b_panels = ceil_div(g_.o, tile_.nr);
   mr_ = ceil_div(g_.c, a_panels);
   block_c_ = ceil_div(a_panels, ceil_div(g_.c, size)) * mr_;
   block_o_ = ceil_div(b_panels, ceil_div(g_.o, size)) * tile_.nr;
