@@ -20,7 +20,8 @@ constexpr int64_t kMaxTaps = 1 << 16;      // lists of taps stay smaller than we
 constexpr int64_t kTasksPerSlot = 4;       // enough to even out threads that are slowed by others
 constexpr int64_t kPackedRows = 8;         // rows of the weights that are walked at a time: few pages
 constexpr int64_t kRowsAhead = 64;         // floats of each row of weights that are asked for ahead
-constexpr int64_t kManyPanels = 4;         // enough to share among threads
+constexpr int64_t kManyTasks = 4;          // enough to share among threads
+constexpr int64_t kLeastPixels = 96;       // of a block that is cut for the threads: it reads all weights
 constexpr int64_t kOnceRun = 1024;         // floats of the weights that are read in a run where they are used once
 constexpr int64_t kOnceProducts = 64;      // of a sum between two visits to the output, where weights are used once
 constexpr int64_t kLeastMoments = 16;      // pixels: moments of fewer cost as much as the pixels
@@ -60,9 +61,11 @@ DirectConvolution::DirectConvolution(DirectShape shape) : s_(std::move(shape)), 
       place_[tap.weight] = panel_floats_;
       panel_floats_ += s_.in_c * tile_.nr;
     }
-    if (part.padded) block_floats = std::max(block_floats, part.block_images * part.halo_h * part.halo_w * s_.in_c);
-    const bool whole = fits_once(part, sub);
-    const int64_t pixels = whole ? sub.rows * sub.cols : part.block_rows * part.block_cols;
+    if (part.padded) {
+      const int64_t rows = part.whole ? sub.rows : part.block_rows;
+      block_floats = std::max(block_floats, part.block_images * halo_rows(part, rows) * part.halo_w * s_.in_c);
+    }
+    const int64_t pixels = fits_once(part, sub) ? sub.rows * sub.cols : part.block_rows * part.block_cols;
     block_pixels = std::max(block_pixels, part.block_images * pixels);
     parts_.push_back(part);
   }
@@ -86,8 +89,7 @@ DirectConvolution::DirectConvolution(DirectShape shape) : s_(std::move(shape)), 
 // panels enough to share instead of blocks.
 bool DirectConvolution::fits_once(const Part& part, const SubConvolution& sub) const {
   if (s_.n != 1 || part.block_cols < sub.cols) return false;
-  if (part.block_rows == sub.rows) return true;
-  return !part.padded && sub.rows * sub.cols <= kMaxBlockPixels && s_.groups * panels_ >= kManyPanels;
+  return part.whole || (!part.padded && sub.rows * sub.cols <= kMaxBlockPixels && s_.groups * panels_ >= kManyTasks);
 }
 
 // Slices of the weights are packed into L2 if all parts fit, and the output, visited for each slice, is less than the
@@ -122,11 +124,11 @@ DirectConvolution::Part DirectConvolution::plan_part(const SubConvolution& sub, 
   p.padded = !sub.taps.empty() && (dh0 < 0 || dw0 < 0 || (sub.rows - 1) * s_.in_step_h + dh1 >= s_.in_h ||
                                    (sub.cols - 1) * s_.in_step_w + dw1 >= s_.in_w);
   p.mergeable = dw1 - dw0 + 1 == sub.taps_per_row;
-  const auto halo_rows = [&](int64_t rows) { return (rows - 1) * s_.in_step_h + dh1 - dh0 + 1; };
+  p.reach_h = dh1 - dh0 + 1;
   const auto halo_cols = [&](int64_t cols) { return (cols - 1) * s_.in_step_w + dw1 - dw0 + 1; };
   const int64_t budget = cpu_info().l2 / 3 / 4;  // floats
   const auto fits = [&](int64_t images, int64_t rows, int64_t cols) {
-    return images * rows * cols <= kMaxBlockPixels && images * halo_rows(rows) * halo_cols(cols) * s_.in_c <= budget;
+    return images * rows * cols <= kMaxBlockPixels && images * halo_rows(p, rows) * halo_cols(cols) * s_.in_c <= budget;
   };
   p.block_images = p.block_rows = 1;
   p.block_cols = std::clamp<int64_t>(sub.cols, 1, kMaxBlockPixels);
@@ -137,6 +139,15 @@ DirectConvolution::Part DirectConvolution::plan_part(const SubConvolution& sub, 
     p.block_rows = std::clamp<int64_t>(sub.rows, 1, std::max<int64_t>(most_rows, 1));
     while (p.block_rows > 1 && !fits(1, p.block_rows, sub.cols)) --p.block_rows;
   }
+  p.whole = p.block_rows == sub.rows && p.block_cols == sub.cols;
+  // Where images, groups, parts and panels are few, rows are shared out; in even shares. By the shape alone: see
+  // statistic_parts().
+  const int64_t parts = static_cast<int64_t>(s_.parts.size()) * ceil_div(sub.cols, p.block_cols);
+  const int64_t others = std::max<int64_t>(s_.n * s_.groups * panels_ * parts, 1);
+  const int64_t least = ceil_div(kLeastPixels, std::max<int64_t>(p.block_cols, 1));
+  const int64_t share = std::max({ceil_div(sub.rows, ceil_div(kManyTasks, others)), least, int64_t{1}});
+  const int64_t row_blocks = ceil_div(sub.rows, std::min(p.block_rows, share));
+  p.block_rows = std::max<int64_t>(ceil_div(sub.rows, std::max<int64_t>(row_blocks, 1)), 1);
   if (p.block_rows == sub.rows && p.block_cols == sub.cols) {
     // Small maps: several images make whole tiles, but every thread should still get its share.
     const int64_t most = std::max<int64_t>(1, s_.n / (slots_ * kTasksPerSlot));
@@ -144,7 +155,6 @@ DirectConvolution::Part DirectConvolution::plan_part(const SubConvolution& sub, 
            fits(p.block_images + 1, sub.rows, sub.cols))
       ++p.block_images;
   }
-  p.halo_h = halo_rows(p.block_rows);
   p.halo_w = halo_cols(p.block_cols);
   const int64_t row_tiles = ceil_div(p.block_cols, table().run.max_rows);
   if (tile_.nr == table().tile.lanes && p.block_cols / row_tiles >= kLeastRun) p.row_tiles = row_tiles;
@@ -299,7 +309,7 @@ void DirectConvolution::copy_block(const Task& task, const Tensor& in, float* bl
   const int64_t left = std::clamp<int64_t>(-first, 0, p.halo_w);
   const int64_t middle = std::clamp<int64_t>(s_.in_w - x0, 0, p.halo_w - left), right = p.halo_w - left - middle;
   for (int64_t n = task.n; n < task.n + task.images; ++n)
-    for (int64_t r = 0; r < p.halo_h; ++r) {
+    for (int64_t r = 0; r < halo_rows(p, task.rows); ++r) {
       const int64_t row = task.row * s_.in_step_h + p.dh0 + r;
       if (row < 0 || row >= s_.in_h || middle == 0) {
         std::memset(block, 0, p.halo_w * c * 4);
@@ -325,8 +335,8 @@ struct DirectConvolution::Source {
   int64_t pitch, row_pixels, image_pixels;
 };
 
-DirectConvolution::Source DirectConvolution::source(const Part& p, const Tensor& in) const {
-  if (p.padded) return {s_.in_c, p.halo_w, p.halo_h * p.halo_w};
+DirectConvolution::Source DirectConvolution::source(const Part& p, int64_t rows, const Tensor& in) const {
+  if (p.padded) return {s_.in_c, p.halo_w, halo_rows(p, rows) * p.halo_w};
   return {in.pitch, s_.in_w, s_.in_h * s_.in_w};
 }
 
@@ -334,7 +344,7 @@ void DirectConvolution::prepare(const Task& task, const Tensor& in, const Epilog
                                 const Scratch& scratch) const {
   const Part& p = parts_[task.part];
   const SubConvolution& sub = s_.parts[task.part];
-  const Source from = source(p, in);
+  const Source from = source(p, task.rows, in);
   const float* first = scratch.block;
   if (p.padded) {
     copy_block(task, in, scratch.block);
@@ -367,7 +377,7 @@ void DirectConvolution::multiply(const Task& task, const Slice& slice, const Ten
   const bool first_slice = slice.channel == 0;
   const bool last_slice = slice.channel + slice.channels == s_.in_c || sub.taps.empty();
   if (!first_slice && sub.taps.empty()) return;
-  const Source from = source(p, in);
+  const Source from = source(p, task.rows, in);
   const bool merge = p.mergeable && from.pitch == slice.channels;
   const int64_t step = merge ? std::max<int64_t>(sub.taps_per_row, 1) : 1;
   const int64_t segments = static_cast<int64_t>(sub.taps.size()) / step, length = step * slice.channels;

@@ -42,7 +42,8 @@ class DirectConvolution final : public ConvMap {
   struct Part {
     int64_t dh0, dw0;            // least tap offsets
     int64_t block_images, block_rows, block_cols;
-    int64_t halo_h, halo_w;      // input pixels that one image of a block reads
+    int64_t reach_h, halo_w;     // rows of the input that an output row reads; pixels that a block reads of each
+    bool whole;                  // an image would be one block, were it not for the threads
     bool padded;                 // some tap leaves the input: blocks are copied into a zero halo
     bool mergeable;              // the taps of one row are neighbours: one segment where pixels have no gaps
     int64_t weights;             // floats from the start of a panel of the packed weights
@@ -73,7 +74,9 @@ class DirectConvolution final : public ConvMap {
   Scratch scratch(std::byte* slot) const;
   int64_t products() const;  // multiply-adds of all parts
   struct Source;
-  Source source(const Part& part, const Tensor& in) const;
+  Source source(const Part& part, int64_t rows, const Tensor& in) const;
+  // Rows of the input that so many output rows of a part read.
+  int64_t halo_rows(const Part& part, int64_t rows) const { return (rows - 1) * s_.in_step_h + part.reach_h; }
   bool fits_once(const Part& part, const SubConvolution& sub) const;
   void plan_once();
   size_t once_packed_bytes() const { return align_up(once_panels_ * panel_floats_ / s_.in_c * once_channels_ * 4); }
