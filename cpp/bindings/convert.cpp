@@ -5,11 +5,8 @@
 #include <cstring>
 #include <type_traits>
 
-#if defined(__SSE2__)
-#include <xmmintrin.h>
-#endif
-
 #include "base/parallel.h"
+#include "kernels/table.h"
 
 namespace convcore::bindings {
 namespace {
@@ -76,37 +73,14 @@ void interleave(const std::byte* from, int64_t pixels, int64_t channel_stride, f
       to[p * kChannels + c] = load<float, float>(from + c * channel_stride + p * static_cast<int64_t>(sizeof(float)));
 }
 
-#if defined(__SSE2__)
-// Transposes 4 x 4 floats at a time; the edges go the general way.
+// Planes of one picture (NCHW) with any number of channels.
 void transpose(const std::byte* from, int64_t pixels, int64_t channels, int64_t channel_stride, float* to) {
   constexpr int64_t kFloat = sizeof(float);
-  const int64_t whole_pixels = pixels / 4 * 4, whole_channels = channels / 4 * 4;
-  for (int64_t c = 0; c < whole_channels; c += 4) {
-    const std::byte* plane = from + c * channel_stride;
-    for (int64_t p = 0; p < whole_pixels; p += 4) {
-      const auto row = [&](int64_t i) {
-        return _mm_loadu_ps(reinterpret_cast<const float*>(plane + i * channel_stride + p * kFloat));
-      };
-      __m128 r0 = row(0), r1 = row(1), r2 = row(2), r3 = row(3);
-      _MM_TRANSPOSE4_PS(r0, r1, r2, r3);
-      float* out = to + p * channels + c;
-      _mm_storeu_ps(out, r0);
-      _mm_storeu_ps(out + channels, r1);
-      _mm_storeu_ps(out + 2 * channels, r2);
-      _mm_storeu_ps(out + 3 * channels, r3);
-    }
-  }
-  for (int64_t p = 0; p < pixels; ++p) {
-    const int64_t first = p < whole_pixels ? whole_channels : 0;
-    for (int64_t c = first; c < channels; ++c)
-      to[p * channels + c] = load<float, float>(from + c * channel_stride + p * kFloat);
-  }
+  if (reinterpret_cast<uintptr_t>(from) % kFloat || channel_stride % kFloat)
+    return convert_any<float, float>(from, pixels, kFloat, channels, channel_stride, to);
+  table().elementwise.transpose(channels, pixels, {reinterpret_cast<const float*>(from), channel_stride / kFloat},
+                                {to, channels});
 }
-#else
-void transpose(const std::byte* from, int64_t pixels, int64_t channels, int64_t channel_stride, float* to) {
-  convert_any<float, float>(from, pixels, sizeof(float), channels, channel_stride, to);
-}
-#endif
 
 template <class From, class To>
 void convert_pixels(const std::byte* from, int64_t pixels, int64_t pixel_stride, int64_t channels,
