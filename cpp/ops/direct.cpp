@@ -103,7 +103,7 @@ void DirectConvolution::plan_once() {
   }
   const int64_t channel_floats = panel_floats_ / s_.in_c;  // of a panel, of one input channel
   once_panels_ = std::min(panels_, ceil_div(kOnceRun, tile_.nr * s_.taps));
-  int64_t channels = std::min({s_.in_c, cpu_info().l2 * 3 / 8 / 4 / (once_panels_ * channel_floats),
+  int64_t channels = std::min({s_.in_c, cpu_info().l2 / 4 / 4 / (once_panels_ * channel_floats),
                                cpu_info().l2 / 3 / 4 / std::max<int64_t>(pixels, 1)});
   while (channels > 0 && s_.in_c % channels) --channels;
   if (channels == 0) return;
