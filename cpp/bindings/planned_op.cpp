@@ -15,9 +15,7 @@ constexpr size_t kKept = 8;  // plans
 }  // namespace
 
 PlannedOp::PlannedOp(std::string kind, Attributes attributes)
-    : kind_(std::move(kind)), attributes_(std::move(attributes)) {
-  make_op(kind_, attributes_);
-}
+    : kind_(std::move(kind)), attributes_(std::move(attributes)), fresh_(make_op(kind_, attributes_)) {}
 
 const Plan& PlannedOp::plan(const std::vector<TensorSpec>& inputs, bool training) {
   Key key{inputs, training, get_winograd(), num_threads(), table().isa};
@@ -26,7 +24,7 @@ const Plan& PlannedOp::plan(const std::vector<TensorSpec>& inputs, bool training
     std::rotate(found.base() - 1, found.base(), entries_.end());
     return entries_.back().plan;
   }
-  std::unique_ptr<Op> op = make_op(kind_, attributes_);
+  std::unique_ptr<Op> op = fresh_ ? std::move(fresh_) : make_op(kind_, attributes_);
   std::vector<TensorSpec> outputs = op->plan(inputs, training);
   if (entries_.size() == kKept) entries_.erase(entries_.begin());
   entries_.push_back({std::move(key), {std::move(op), std::move(outputs)}});

@@ -42,6 +42,7 @@ class PlannedOp {
 
   std::string kind_;
   Attributes attributes_;
+  std::unique_ptr<Op> fresh_;   // made to check the attributes, for the first plan; or null
   std::vector<Entry> entries_;  // last used last
 };
 

@@ -40,7 +40,7 @@ class WinogradWeight final : public ConvReduce {
     int64_t first, count;
   };
   struct Block {
-    Range c, o;  // channels
+    Range c, o;  // of blocks in region(), else of channels
   };
   struct Scratch {
     float *v, *w, *sums;

@@ -124,7 +124,8 @@ class CompiledProgram:
         return self._program.steps()
 
     def profile(self, *inputs: ArrayLike, rounds: int = 10) -> Profile:
-        """Runs some rounds and times each step: median time, GFLOP/s, % of this machine's peak, bytes, algorithm."""
+        """Runs some rounds on inputs as for a call, and times each step: median seconds, GFLOP/s, % of this machine's
+        peak, bytes, algorithm. Raises as a call does, and ValueError for less than one round."""
         from .profile import Profile
 
         if integer("profile", "rounds", rounds) < 1:

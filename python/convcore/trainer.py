@@ -117,8 +117,9 @@ class Trainer:
         return scalars
 
     def profile(self, x: Any, y: Any, rounds: int = 10) -> Profile:
-        """Trains on the batch, so many steps after a first one, and times their parts: each layer forward and backward,
-        and the update. Raises as `step`, and ValueError for less than one round."""
+        """Trains on the batch (x and y as for `step`), so many steps after a first one, and times their parts, in
+        seconds: each layer forward and backward, and the update. Raises as `step`, and ValueError for less than one
+        round."""
         from .profile import Profile
 
         if integer("profile", "rounds", rounds) < 1:

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "guard.h"
+#include "image.h"
 #include "kernels/table.h"
 #include "ops/convolution.h"
 
@@ -15,6 +16,7 @@ namespace convcore {
 namespace {
 
 using testing::Guarded;
+using testing::Image;
 
 constexpr float kInf = std::numeric_limits<float>::infinity();
 
@@ -24,21 +26,6 @@ struct Case {
 constexpr Case kCases[] = {{2, 17, 5, 7, 3, 1, 1},  {1, 24, 6, 16, 3, 2, 1}, {1, 33, 9, 8, 5, 1, 2},
                            {3, 5, 7, 6, 5, 2, 2},   {1, 18, 8, 9, 7, 1, 3},  {1, 7, 10, 11, 3, 1, 2, 2},
                            {1, 16, 7, 13, 4, 3, 1}, {1, 3, 40, 3, 3, 1, 1},  {20, 19, 2, 2, 3, 2, 1}};
-
-// pixels x channels floats, `slack` more between pixels, none after the last.
-struct Image {
-  Image(const Shape& shape, int64_t slack, std::mt19937& random)
-      : memory(static_cast<size_t>(Tensor{nullptr, shape, DType::f32, 0}.pixels() * (shape[1] + slack) - slack)),
-        tensor{memory.data(), shape, DType::f32, shape[1] + slack} {
-    std::uniform_real_distribution<float> uniform(-1, 1);
-    for (size_t i = 0; i < memory.size(); ++i) memory[i] = uniform(random);
-  }
-  float& at(int64_t n, int64_t h, int64_t w, int64_t c) const {
-    return tensor.f32()[((n * tensor.h() + h) * tensor.w() + w) * tensor.pitch + c];
-  }
-  Guarded<float> memory;
-  Tensor tensor;
-};
 
 Conv2dGeometry geometry(const Case& k) {
   ConvSettings s;

@@ -10,6 +10,7 @@
 
 #include "base/threads.h"
 #include "guard.h"
+#include "image.h"
 #include "kernels/table.h"
 #include "ops/winograd_groups.h"
 #include "ops/winograd_weight.h"
@@ -18,18 +19,7 @@ namespace convcore {
 namespace {
 
 using testing::Guarded;
-
-// Pixels `gap` floats further apart than needed, the last channel next to a guard page.
-struct Image {
-  Image(int64_t n, int64_t c, int64_t h, int64_t w, int64_t gap, std::mt19937& random)
-      : memory(static_cast<size_t>((n * h * w - 1) * (c + gap) + c)),
-        tensor{memory.data(), {n, c, h, w}, DType::f32, c + gap} {
-    std::normal_distribution<float> normal;
-    for (size_t i = 0; i < memory.size(); ++i) memory[i] = normal(random);
-  }
-  Guarded<float> memory;
-  Tensor tensor;
-};
+using testing::Image;
 
 Conv2dGeometry geometry(int64_t n, int64_t c, int64_t h, int64_t w, int64_t o, int64_t groups) {
   Conv2dGeometry g;
@@ -59,12 +49,8 @@ int wrong_sums(const Conv2dGeometry& g, const Image& x, const Image& dy, const s
     double sum = 0;
     for (int64_t n = 0; n < g.n; ++n)
       for (int64_t row = 0; row < g.h; ++row)
-        for (int64_t col = 0; col < g.w; ++col) {
-          const int64_t ih = row + tap / 3 - 1, iw = col + tap % 3 - 1;
-          if (ih < 0 || ih >= g.h || iw < 0 || iw >= g.w) continue;
-          sum += double{x.memory[static_cast<size_t>(((n * g.h + ih) * g.w + iw) * x.tensor.pitch + in_c)]} *
-                 dy.memory[static_cast<size_t>(((n * g.h + row) * g.w + col) * dy.tensor.pitch + o)];
-        }
+        for (int64_t col = 0; col < g.w; ++col)
+          sum += double{x.padded(n, row + tap / 3 - 1, col + tap % 3 - 1, in_c)} * dy.at(n, row, col, o);
     wrong += !(std::abs(dw[static_cast<size_t>(i)] - sum) <= bound);
   }
   return wrong;
@@ -86,7 +72,7 @@ TEST_CASE("Winograd's backward-weight is the sum, with the same bits for any num
       force_isa(isa);
       CAPTURE(name_of(isa));
       CAPTURE(g.c);
-      const Image x(g.n, g.c, g.h, g.w, 3, random), dy(g.n, g.o, g.out_h, g.out_w, 2, random);
+      const Image x({g.n, g.c, g.h, g.w}, 3, random), dy({g.n, g.o, g.out_h, g.out_w}, 2, random);
       const std::vector<float> first = reduce(g, 1, x, dy);
       CHECK(wrong_sums(g, x, dy, first) == 0);
       for (int threads : {2, 3, 5}) CHECK(reduce(g, threads, x, dy) == first);

@@ -10,6 +10,7 @@
 
 #include "base/threads.h"
 #include "guard.h"
+#include "image.h"
 #include "kernels/table.h"
 #include "ops/winograd_map.h"
 
@@ -17,28 +18,13 @@ namespace convcore {
 namespace {
 
 using testing::Guarded;
-
-// An activation whose pixels lie `gap` floats further apart than needed, its last channel next to a guard page.
-struct Image {
-  Image(int64_t n, int64_t c, int64_t h, int64_t w, int64_t gap, std::mt19937& random)
-      : memory(static_cast<size_t>((n * h * w - 1) * (c + gap) + c)),
-        tensor{memory.data(), {n, c, h, w}, DType::f32, c + gap} {
-    std::normal_distribution<float> normal;
-    for (size_t i = 0; i < memory.size(); ++i) memory[i] = normal(random);
-  }
-  float at(int64_t n, int64_t y, int64_t x, int64_t c) const {
-    const bool inside = y >= 0 && y < tensor.h() && x >= 0 && x < tensor.w();
-    return inside ? memory.data()[((n * tensor.h() + y) * tensor.w() + x) * tensor.pitch + c] : 0.0f;
-  }
-  Guarded<float> memory;
-  Tensor tensor;
-};
+using testing::Image;
 
 struct Convolution {
   Convolution(const Conv2dGeometry& geometry, Pass p, std::mt19937& random)
       : g(geometry),
         pass(p),
-        in(g.n, forward() ? g.c : g.o, forward() ? g.h : g.out_h, forward() ? g.w : g.out_w, 3, random),
+        in({g.n, forward() ? g.c : g.o, forward() ? g.h : g.out_h, forward() ? g.w : g.out_w}, 3, random),
         weight(static_cast<size_t>(g.o * g.c * 9)) {
     std::normal_distribution<float> normal;
     for (size_t i = 0; i < weight.size(); ++i)
@@ -50,8 +36,8 @@ struct Convolution {
     for (int64_t c = 0; c < in.tensor.c(); ++c)
       for (int64_t t = 0; t < 9; ++t) {
         const int64_t dy = t / 3 - g.pad_top, dx = t % 3 - g.pad_left;
-        total += forward() ? double{in.at(n, y + dy, x + dx, c)} * weight.data()[(k * g.c + c) * 9 + t]
-                           : double{in.at(n, y - dy, x - dx, c)} * weight.data()[(c * g.c + k) * 9 + t];
+        total += forward() ? double{in.padded(n, y + dy, x + dx, c)} * weight.data()[(k * g.c + c) * 9 + t]
+                           : double{in.padded(n, y - dy, x - dx, c)} * weight.data()[(c * g.c + k) * 9 + t];
       }
     return total;
   }
@@ -95,7 +81,7 @@ int check(const Convolution& conv, const WinogradPlan& plan, bool finishes, std:
     map = std::make_unique<SharedWinograd>(plan);
   const WinogradShape& s = plan.shape;
   Guarded<float> packed(map->packed_bytes() / 4), workspace(map->workspace_bytes() / 4);
-  Image out(s.n, s.out_c, s.out_h, s.out_w, 2, random);
+  Image out({s.n, s.out_c, s.out_h, s.out_w}, 2, random);
   const std::vector<float> before(out.memory.data(), out.memory.end());
   std::vector<float> bias(static_cast<size_t>(s.out_c), 0.25f);
   std::vector<float> statistics(static_cast<size_t>(2 * map->statistic_parts() * s.out_c));
