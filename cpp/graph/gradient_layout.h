@@ -3,7 +3,8 @@
 //  * the gradients of a concat's inputs are slices of its output's;
 //  * a gradient that an op passes on unchanged (Op::passes_gradient) stays where it is, so that several values have one
 //    memory, as long as none of them changes it while another is still to be read: a shortcut costs no copy;
-//  * an op that runs in place overwrites its output's gradient, which is spent.
+//  * an op that runs in place overwrites its output's gradient, which is spent;
+//  * an op that may (Op::can_replace_input) overwrites the value itself, when it is the last to read it.
 // What later readers of a value give is added to what stands there: by the op itself if it can (Op::can_add_gradient),
 // else from memory of its own.
 #pragma once

@@ -138,7 +138,7 @@ def get_num_threads() -> int: ...
 def num_threads_reason() -> str: ...
 def set_winograd(enabled: bool) -> None:
     """Whether algorithm="auto" may choose Winograd, in the whole process: for calls, and for programs compiled from now
-    on. Its results differ from the exact ones by up to 2e-5 of the largest. Raises TypeError unless enabled is a bool."""
+    on. Its results differ from the exact ones by up to 2e-5 of the largest. Raises TypeError unless given a bool."""
 
 def get_winograd() -> bool:
     """What set_winograd was given last; True at first."""
