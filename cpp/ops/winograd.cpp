@@ -3,7 +3,9 @@
 
 #include <algorithm>
 
+#include "base/cpu.h"
 #include "base/threads.h"
+#include "kernels/table.h"
 #include "ops/tiles.h"
 #include "ops/winograd_groups.h"
 #include "ops/winograd_map.h"
@@ -13,8 +15,19 @@
 namespace convcore {
 namespace {
 
-constexpr int64_t kLeastGroup = 17;    // of a group: direct tiles fill vectors as well with fewer
 constexpr int64_t kLeastChannels = 9;  // with fewer the transforms outweigh the products, and are not worth a plan
+constexpr int64_t kLeastGroup = 16;    // of a group: for few channels there are full tiles of other kinds
+// A group that is no wider than a vector takes a line of each pixel: it pays on wide maps that stay in the caches.
+constexpr int64_t kNarrowPixels = 640, kNarrowCacheShare = 4;
+
+// Whether it can pay at all.
+bool has_channels(const Conv2dGeometry& g) {
+  const int64_t channels = std::min(g.c_per_group(), g.o_per_group()), pixels = g.out_h * g.out_w;
+  if (g.groups == 1) return channels >= kLeastChannels;
+  if (channels < kLeastGroup) return false;
+  return channels > table().tile.lanes ||
+         (pixels >= kNarrowPixels && 4 * g.n * pixels * (g.c + g.o) <= cpu_info().l3 / kNarrowCacheShare);
+}
 
 }  // namespace
 
@@ -38,7 +51,7 @@ bool winograd_accepts(const Conv2dGeometry& g, Pass) {
 }
 
 bool winograd_pays(const Conv2dGeometry& g, Pass pass) {
-  if (std::min(g.c_per_group(), g.o_per_group()) < (g.groups > 1 ? kLeastGroup : kLeastChannels)) return false;
+  if (!has_channels(g)) return false;
   const Conv2dGeometry one = one_group(g);
   if (pass == Pass::backward_weight) return winograd_weight_pays(one);
   return plan_winograd(one, pass).cycles < direct_cycles(one, pass);
