@@ -8,6 +8,7 @@ from typing import Any
 
 from case import Case, Shape
 from conv_cases import TAILS, conv_cases, conv_transpose_cases, pair
+from shape_cases import SHAPE_CASES
 
 
 def _im2col_settings(
@@ -332,4 +333,5 @@ CASES: dict[str, list[Case]] = {
     "multiply": _broadcast_cases("multiply"),
     "concat": _concat_cases(),
     "flatten": _flatten_cases(),
+    **SHAPE_CASES,
 }

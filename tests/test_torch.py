@@ -60,6 +60,12 @@ def columns(torch: ModuleType, case: Case, x: Any) -> Any:
     return y[:, :, top : top + h, left : left + w]
 
 
+def rearrange(torch: ModuleType, case: Case, x: Any) -> Any:
+    y = x.reshape(case.attributes.get("view", x.shape))
+    y = y.permute(case.attributes.get("perm", list(range(y.ndim))))
+    return y.reshape(case.attributes.get("shape", y.shape))
+
+
 def pooling(torch: ModuleType, case: Case, x: Any) -> Any:
     f, a, row = torch.nn.functional, case.attributes, x.ndim == 3
     x = x[:, :, None] if row else x
@@ -113,6 +119,8 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "add": lambda torch, case, a, b: a + b,
     "multiply": lambda torch, case, a, b: a * b,
     "concat": lambda torch, case, *inputs: torch.cat(inputs, 1),
+    "rearrange": rearrange,
+    "channels_last": lambda torch, case, x: x.clone(),
     "flatten": lambda torch, case, x: x.flatten(case.attributes.get("start_dim", 1)),
     **dict.fromkeys([k for k in CASES if "pool" in k], pooling),
     **dict.fromkeys([k for k in CASES if "loss" in k or k in ("cross_entropy", "bce_with_logits")], loss),

@@ -23,6 +23,39 @@ std::ostream& operator<<(std::ostream& out, const Shape& shape) {
   return out << (shape.rank() == 1 ? ",)" : ")");
 }
 
+int64_t channels_of(const Shape& shape) {
+  return shape.rank() > 4 ? shape[shape.rank() - 1] : shape.rank() > 1 ? shape[1] : 1;
+}
+
+int64_t pixels_of(const Shape& shape) {
+  const int64_t channels = channels_of(shape);
+  return channels ? shape.size() / channels : 0;
+}
+
+Strides strides_of(const Tensor& activation) {
+  const Shape& shape = activation.shape;
+  const int rank = shape.rank(), channel = rank > 4 ? rank - 1 : 1;
+  Strides strides{};
+  int64_t stride = activation.pitch;
+  for (int i = rank - 1; i >= 0; --i) {
+    if (i == channel) continue;
+    strides[i] = stride;
+    stride *= shape[i];
+  }
+  if (rank > 1) strides[channel] = 1;
+  return strides;
+}
+
+Strides row_major(const Shape& shape) {
+  Strides strides{};
+  int64_t stride = 1;
+  for (int i = shape.rank() - 1; i >= 0; --i) {
+    strides[i] = stride;
+    stride *= shape[i];
+  }
+  return strides;
+}
+
 const char* name_of(DType t) { return t == DType::f32 ? "float32" : t == DType::u8 ? "uint8" : "int64"; }
 
 }  // namespace convcore

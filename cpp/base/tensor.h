@@ -3,7 +3,8 @@
 //
 // Shapes are PyTorch's: (N, C, H, W), (N, C, L), (N, F). Memory comes in two kinds:
 //  * an *activation* is channels-last: N, H, W, C with C fastest, `pitch` floats from one pixel to the next
-//    (pitch == C unless the tensor is a channel slice of a wider one). Rank 3 has H = 1; rank 2 has H = W = 1.
+//    (pitch == C unless the tensor is a channel slice of a wider one). Rank 3 has H = 1; rank 2 has H = W = 1. Rank 1 is
+//    pixels of one channel. Ranks 5 and 6 are row-major: their last dimension is C, a pixel is all others.
 //  * a *dense* tensor (parameters, labels, statistics) is row-major in its shape.
 #pragma once
 
@@ -47,6 +48,10 @@ class Shape {
 
 std::ostream& operator<<(std::ostream& out, const Shape& shape);  // (1, 3, 32, 32)
 
+// Channels and pixels of a shape seen as an activation; a scalar is one pixel of one channel.
+int64_t channels_of(const Shape& shape);
+int64_t pixels_of(const Shape& shape);
+
 enum class DType : uint8_t { f32, u8, i64 };
 
 constexpr int64_t size_of(DType t) { return t == DType::f32 ? 4 : t == DType::u8 ? 1 : 8; }
@@ -65,11 +70,11 @@ struct Tensor {
   DType dtype = DType::f32;
   int64_t pitch = 0;  // activations only: elements from one pixel to the next
 
-  // As an image batch, whatever the rank: (N, C, L) has h = 1, (N, F) has h = w = 1.
-  int64_t n() const { return shape[0]; }
-  int64_t c() const { return shape.rank() > 1 ? shape[1] : 1; }
-  int64_t h() const { return shape.rank() > 3 ? shape[2] : 1; }
-  int64_t w() const { return shape.rank() > 3 ? shape[3] : shape.rank() > 2 ? shape[2] : 1; }
+  // As an image batch, whatever the rank: (N, C, L) has h = 1; (N, F), and ranks 5 and 6, have h = w = 1.
+  int64_t n() const { return shape.rank() > 4 ? pixels_of(shape) : shape[0]; }
+  int64_t c() const { return channels_of(shape); }
+  int64_t h() const { return shape.rank() == 4 ? shape[2] : 1; }
+  int64_t w() const { return shape.rank() == 4 ? shape[3] : shape.rank() == 3 ? shape[2] : 1; }
   int64_t pixels() const { return n() * h() * w(); }
   bool packed() const { return pitch == c(); }  // no gaps between pixels: n*h*w*c elements in a row
 
@@ -78,5 +83,12 @@ struct Tensor {
   int64_t* i64() const { return static_cast<int64_t*>(data); }
   explicit operator bool() const { return data != nullptr; }
 };
+
+using Strides = std::array<int64_t, kMaxRank>;
+
+// Elements from one index to the next in each dimension of an activation.
+Strides strides_of(const Tensor& activation);
+// The same of a dense tensor.
+Strides row_major(const Shape& shape);
 
 }  // namespace convcore

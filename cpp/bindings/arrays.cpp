@@ -113,7 +113,7 @@ Tensor packed_tensor(void* memory, const Shape& shape, DType type, bool dense) {
 
 OutputArray make_output(const TensorSpec& spec, bool dense) {
   const Shape& shape = spec.shape;
-  const int rank = shape.rank(), channel = dense || rank < 2 ? rank - 1 : 1;
+  const int rank = shape.rank(), channel = dense || rank < 2 || rank > 4 ? rank - 1 : 1;
   const int64_t item = size_of(spec.dtype);
   py::array::ShapeContainer dims(shape.begin(), shape.end());
   py::array::StridesContainer strides(dims->begin(), dims->end());

@@ -153,7 +153,7 @@ int64_t size_of(Element element) {
 }
 
 Layout::Layout(const Shape& shape, const int64_t* strides, bool dense) {
-  const int rank = shape.rank(), channel = dense ? rank - 1 : 1;
+  const int rank = shape.rank(), channel = dense || rank > 4 ? rank - 1 : 1;
   for (int i = 0; i < rank; ++i) {
     if (i == channel) {
       channels = shape[i];

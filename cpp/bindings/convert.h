@@ -15,8 +15,8 @@ enum class Element : uint8_t { f32, f64, f16, boolean, i8, i16, i32, i64, u8, u1
 constexpr bool is_integer(Element e) { return e >= Element::i8 && e <= Element::u64; }
 int64_t size_of(Element element);
 
-// Strided memory seen as pixels of channels. Activations: channels are dimension 1, pixels all others. Dense tensors:
-// channels are the last dimension. Strides are in bytes, of any sign; neighbouring pixel dimensions are merged where
+// Strided memory seen as pixels of channels. Activations of up to 4 dimensions: channels are dimension 1, pixels all
+// others. All else: channels are the last dimension. Strides are in bytes, of any sign; neighbouring pixel dimensions are merged where
 // they can be, and those of size 1 are gone.
 struct Layout {
   int64_t channels = 1, channel_stride = 0;

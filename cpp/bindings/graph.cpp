@@ -81,10 +81,10 @@ void bind_graph(py::module_& m) {
           py::arg("name"), py::arg("shape"))
       .def(
           "add_buffer",
-          [](Graph& self, const std::string& name, const py::object& shape) {
-            return self.add_buffer(name, to_shape(shape, name));
+          [](Graph& self, const std::string& name, const py::object& shape, bool channels_last) {
+            return self.add_buffer(name, to_shape(shape, name), channels_last);
           },
-          py::arg("name"), py::arg("shape"))
+          py::arg("name"), py::arg("shape"), py::arg("channels_last") = false)
       .def(
           "add_node",
           [](Graph& self, const std::string& kind, const std::string& name, const py::object& attributes,
@@ -92,6 +92,15 @@ void bind_graph(py::module_& m) {
             return self.add_node(kind, name, to_attributes(attributes, name), inputs);
           },
           py::arg("kind"), py::arg("name"), py::arg("attributes"), py::arg("inputs"))
+      .def(
+          "outputs_of",
+          [](const Graph& self, int value) {
+            spec_of(self, value);  // checks
+            const int node = self.values()[static_cast<size_t>(value)].producer;
+            require(node >= 0, "graph", "value ", value, " is computed by no node");
+            return self.nodes()[static_cast<size_t>(node)].outputs;
+          },
+          py::arg("value"))
       .def("set_outputs", &Graph::set_outputs, py::arg("values"))
       .def(
           "shape", [](const Graph& self, int value) { return to_tuple(spec_of(self, value).shape); }, py::arg("value"))

@@ -69,9 +69,6 @@ struct Call {
     for (size_t i = 0; i < items.size(); ++i) {
       Operand& in = inputs[i];
       in.dense = op->is_dense(static_cast<int>(i));
-      const int rank = in.spec.shape.rank();
-      require<ShapeError>(!in.present() || in.dense || (rank >= 2 && rank <= 4), kind, in.role.name,
-                          " must have 2 to 4 dimensions, got shape ", in.spec.shape);
     }
   }
 
@@ -224,6 +221,12 @@ py::list backward(PlannedOp& planned, const py::object& arrays, const py::object
 
 void bind_ops(py::module_& m) {
   m.def("op_kinds", &op_kinds);
+  m.def(
+      "is_dense",
+      [](const std::string& kind, const py::object& attributes, int input) {
+        return make_op(kind, to_attributes(attributes, kind))->is_dense(input);
+      },
+      py::arg("kind"), py::arg("attributes"), py::arg("input"));
   py::class_<PlannedOp>(m, "PlannedOp")
       .def(py::init([](const std::string& kind, const py::object& attributes) {
              return PlannedOp(kind, to_attributes(attributes, kind));

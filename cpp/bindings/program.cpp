@@ -18,7 +18,7 @@ size_t bytes_of(const TensorSpec& spec) {
   return static_cast<size_t>(std::max<int64_t>(1, spec.shape.size() * size_of(spec.dtype)));
 }
 
-py::array bindable(py::handle object, const std::string& who, const Shape& shape, bool written) {
+py::array bindable(py::handle object, const std::string& who, const Shape& shape, bool dense, bool written) {
   constexpr std::string_view kProgram = "program";
   require(py::isinstance<py::array>(object), kProgram, who, " must be a NumPy array, got ",
           Py_TYPE(object.ptr())->tp_name);
@@ -27,7 +27,9 @@ py::array bindable(py::handle object, const std::string& who, const Shape& shape
           std::string(py::str(array.dtype())));
   const InputArray view(array, {kProgram, who});
   require<ShapeError>(view.shape() == shape, kProgram, who, " must have shape ", shape, ", got ", view.shape());
-  require(static_cast<bool>(view.borrow(DType::f32, true)), kProgram, who, " must be C-contiguous and aligned");
+  const Tensor memory = view.borrow(DType::f32, dense);
+  require(memory && (dense || memory.packed()), kProgram, who, " must be ", dense ? "C-contiguous" : "channels-last",
+          " and aligned");
   require(!written || array.writeable(), kProgram, who, " must be writable, because training updates it in place");
   return array;
 }
@@ -87,7 +89,7 @@ void ArrayProgram::bind(const py::object& parameters, const py::object& buffers,
     require(items.size() == ids.size(), "program", "has ", ids.size(), ' ', role, "s, got ", items.size());
     for (size_t i = 0; i < ids.size(); ++i) {
       const Value& value = graph.values()[static_cast<size_t>(ids[i])];
-      next.arrays.push_back(bindable(items[i], role + " '" + value.name + "'", value.spec.shape, graph.training()));
+      next.arrays.push_back(bindable(items[i], role + " '" + value.name + "'", value.spec.shape, value.dense, graph.training()));
       into.push_back(const_cast<float*>(static_cast<const float*>(next.arrays.back().data())));
     }
   };
@@ -95,7 +97,7 @@ void ArrayProgram::bind(const py::object& parameters, const py::object& buffers,
   add(buffers, ValueKind::buffer, "buffer", next.buffers);
   if (!gradients.is_none()) {
     const Shape size{static_cast<int64_t>(program_.gradient_size())};
-    next.arrays.push_back(bindable(gradients, "gradients", size, true));
+    next.arrays.push_back(bindable(gradients, "gradients", size, true, true));
     next.gradients = static_cast<float*>(next.arrays.back().mutable_data());
   }
   {

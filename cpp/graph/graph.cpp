@@ -19,15 +19,8 @@ std::string with_layer(std::string_view layer, std::string_view kind, std::strin
 
 }  // namespace
 
-int64_t channels_of(const Shape& shape) { return shape.rank() > 1 ? shape[1] : 1; }
-
-int64_t pixels_of(const Shape& shape) {
-  const int64_t channels = channels_of(shape);
-  return channels ? shape.size() / channels : 0;
-}
-
 bool layouts_agree(const Shape& shape) {
-  return shape.rank() < 3 || channels_of(shape) == 1 || shape.size() == shape[0] * shape[1];
+  return shape.rank() < 3 || shape.rank() > 4 || channels_of(shape) == 1 || shape.size() == shape[0] * shape[1];
 }
 
 int Graph::add_value(Value value) {
@@ -45,8 +38,8 @@ int Graph::add_parameter(const std::string& name, const Shape& shape) {
   return add_value({name, ValueKind::parameter, {shape}, true});
 }
 
-int Graph::add_buffer(const std::string& name, const Shape& shape) {
-  return add_value({name, ValueKind::buffer, {shape}, true});
+int Graph::add_buffer(const std::string& name, const Shape& shape, bool channels_last) {
+  return add_value({name, ValueKind::buffer, {shape}, !channels_last});
 }
 
 std::vector<TensorSpec> Graph::input_specs(const std::vector<int>& inputs) const {

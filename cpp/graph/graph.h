@@ -13,7 +13,7 @@ namespace convcore {
 enum class ValueKind {
   input,      // given at every run
   parameter,  // trained; dense, float32
-  buffer,     // kept but not trained (running statistics, class weights); dense, float32
+  buffer,     // kept but not trained (running statistics, class weights, constants); float32
   activation  // computed
 };
 
@@ -32,10 +32,7 @@ struct Node {
   std::vector<int> outputs;
 };
 
-// Channels and pixels of a shape seen as an image batch; a scalar is one pixel of one channel.
-int64_t channels_of(const Shape& shape);
-int64_t pixels_of(const Shape& shape);
-// Dense and channels-last memory of this shape are the same (one channel, or one pixel per image).
+// Dense and channels-last memory of this shape are the same (one channel, one pixel per image, or rank 5 or 6).
 bool layouts_agree(const Shape& shape);
 
 class Graph {
@@ -46,7 +43,8 @@ class Graph {
   // for a negative dimension or more than 64 TiB.
   int add_input(const std::string& name, const TensorSpec& spec);
   int add_parameter(const std::string& name, const Shape& shape);
-  int add_buffer(const std::string& name, const Shape& shape);
+  // channels_last: its memory is an activation's, for ops that take one.
+  int add_buffer(const std::string& name, const Shape& shape, bool channels_last = false);
   // Appends a node (nodes are therefore in topological order) and returns its first output. Errors of the op's plan()
   // are rethrown with the layer's name in front: "layer1.0.conv1 (conv2d): weight expects ...".
   int add_node(const std::string& kind, const std::string& name, const Attributes& attributes,

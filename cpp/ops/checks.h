@@ -30,6 +30,13 @@ inline void check_activation(std::string_view kind, std::string_view name, const
   spec.shape.size(kind);  // throws when it overflows
 }
 
+// Any float32 tensor; a scalar is (1,).
+inline void check_tensor(std::string_view kind, std::string_view name, const TensorSpec& spec) {
+  check_dtype(kind, name, spec, DType::f32);
+  require<ShapeError>(spec.shape.rank() >= 1, kind, name, " must have at least 1 dimension");
+  spec.shape.size(kind);  // throws when it overflows
+}
+
 // Optional inputs are absent when they are left out or have rank 0.
 inline bool is_present(std::span<const TensorSpec> inputs, size_t i) {
   return i < inputs.size() && inputs[i].shape.rank() > 0;

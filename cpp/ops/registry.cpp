@@ -8,6 +8,7 @@
 #include "ops/arithmetic.h"
 #include "ops/avg_pool.h"
 #include "ops/batch_norm.h"
+#include "ops/channels_last.h"
 #include "ops/concat.h"
 #include "ops/conv2d.h"
 #include "ops/conv_transpose2d.h"
@@ -22,6 +23,7 @@
 #include "ops/max_pool.h"
 #include "ops/normalize.h"
 #include "ops/op.h"
+#include "ops/rearrange.h"
 #include "ops/regression_loss.h"
 #include "ops/softmax.h"
 
@@ -40,6 +42,8 @@ constexpr Entry kOps[] = {
     {"col2im", make_col2im},
     {"linear", make_linear},
     {"flatten", make_flatten},
+    {"rearrange", make_rearrange},
+    {"channels_last", make_channels_last},
     {"max_pool2d", make_max_pool2d},
     {"max_pool2d_indices", make_max_pool2d_indices},
     {"avg_pool2d", make_avg_pool2d},

@@ -20,6 +20,9 @@ class ShapeError(ValueError): ...
 
 # --- ops ---------------------------------------------------------------------------------------------------------
 def op_kinds() -> list[str]: ...
+def is_dense(kind: str, attributes: Attributes, input: int) -> bool:
+    """Whether the op reads this input in the canonical layout (a weight, labels) rather than channels-last."""
+
 def forward(
     kind: str,
     attributes: Attributes,
@@ -55,9 +58,14 @@ class Graph:
         """dtype: float32, uint8 (channels-last activations) or int64 (labels, dense)."""
 
     def add_parameter(self, name: str, shape: Sequence[int]) -> int: ...
-    def add_buffer(self, name: str, shape: Sequence[int]) -> int: ...
+    def add_buffer(self, name: str, shape: Sequence[int], channels_last: bool = False) -> int:
+        """channels_last: bound to channels-last memory, for ops that read it so."""
+
     def add_node(self, kind: str, name: str, attributes: Attributes, inputs: Sequence[int]) -> int:
         """Returns the value id of the node's first output. An absent optional input is -1."""
+
+    def outputs_of(self, value: int) -> list[int]:
+        """All outputs of the node that computes this value."""
 
     def set_outputs(self, values: Sequence[int]) -> None: ...
     def shape(self, value: int) -> tuple[int, ...]: ...

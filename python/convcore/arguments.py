@@ -25,6 +25,14 @@ def integer(op: str, name: str, value: Any) -> int:
     raise TypeError(f"{op}: {name} must be an int, got {value!r}")
 
 
+def integers(op: str, name: str, value: Any) -> list[int]:
+    """A sequence of ints."""
+    items = _ints(value, tuple(range(65))) if hasattr(value, "__len__") or hasattr(value, "__iter__") else None
+    if items is None:
+        raise TypeError(f"{op}: {name} must be a sequence of ints, got {value!r}")
+    return items
+
+
 def number(op: str, name: str, value: Any) -> float:
     if not isinstance(value, bool):
         try:

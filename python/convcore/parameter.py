@@ -151,3 +151,14 @@ class Buffer(Variable):
     """An array that is saved with the model but has no gradient: running statistics, class weights."""
 
     __slots__ = ()
+
+
+class Constant(Variable):
+    """An array of a model's code, in channels-last memory: an operand like any activation."""
+
+    __slots__ = ()
+
+    def __init__(self, data: NDArray[Any]) -> None:
+        super().__init__(data)
+        if data.ndim in (3, 4):
+            self._array = np.moveaxis(np.ascontiguousarray(np.moveaxis(self._array, 1, -1)), -1, 1)

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections import Counter
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ._core import Graph
-from .parameter import Buffer, Parameter, Variable
+from ._core import Graph, is_dense
+from .parameter import Buffer, Constant, Parameter, Variable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -121,8 +121,13 @@ class Tracer:
         """Adds a node and returns its first output."""
         name = self._node_name(kind)
         rank = max((x.ndim for x in inputs if isinstance(x, Symbol)), default=0)
-        values = [self._value(kind, x, rank) for x in inputs]
+        values = [self._value(Place(kind, attributes, i), x, rank) for i, x in enumerate(inputs)]
         return Symbol(self, self.graph.add_node(kind, name, attributes, values))
+
+    def emit_all(self, kind: str, attributes: Attributes, inputs: Sequence[Operand | None]) -> tuple[Symbol, ...]:
+        """Adds a node and returns all its outputs."""
+        first = self.emit(kind, attributes, inputs)
+        return tuple(Symbol(self, value) for value in self.graph.outputs_of(first.value))
 
     def place(self, kind: str) -> str:
         """The name of the running layer, with the op's kind behind it unless the layer is that op."""
@@ -134,16 +139,28 @@ class Tracer:
         self._used[name] += 1
         return name if self._used[name] == 1 else f"{name}_{self._used[name]}"
 
-    def _value(self, kind: str, x: Operand | None, rank: int) -> int:
+    def _value(self, place: Place, x: Operand | None, rank: int) -> int:
         if x is None:
             return -1
         if isinstance(x, Symbol):
             if x.tracer is not self:
-                raise ValueError(f"{kind}: got a symbol of another trace; keep no symbols between calls of forward")
-            return self._as_float(x).value if x.dtype == "uint8" and kind != "normalize" else x.value
+                raise ValueError(
+                    f"{place.kind}: got a symbol of another trace; keep no symbols between calls of forward"
+                )
+            return self._as_float(x).value if x.dtype == "uint8" and place.kind != "normalize" else x.value
         if isinstance(x, Variable):
-            return self._variable(x)
-        return self._constant(kind, x, rank)
+            value = self._variable(x)
+            return value if x.ndim == rank < 3 or place.is_dense() else self._activation(x, value, rank)
+        return self._constant(place, x, rank)
+
+    def _activation(self, variable: Variable, value: int, rank: int) -> int:
+        """The variable channels-last, and of the symbols' rank as NumPy's broadcasting would have it."""
+        if _differs_channels_last(variable.shape):
+            value = self.graph.add_node("channels_last", self._node_name("channels_last"), {}, [value])
+        if variable.ndim < rank:
+            attributes = {"shape": [1] * (rank - variable.ndim) + list(variable.shape)}
+            value = self.graph.add_node("rearrange", self._node_name("rearrange"), attributes, [value])
+        return value
 
     def _as_float(self, x: Symbol) -> Symbol:
         """uint8 images are widened by one node where the model has no Normalize."""
@@ -170,11 +187,34 @@ class Tracer:
         self._ids[id(variable)] = value
         return value
 
-    def _constant(self, kind: str, x: ArrayLike, rank: int) -> int:
+    def _constant(self, place: Place, x: ArrayLike, rank: int) -> int:
         """An array or a number of the model's code; it gets the symbols' rank as NumPy's broadcasting would."""
         array = np.asarray(x)
         if array.dtype.kind not in "biuf":
-            raise TypeError(f"{kind}: expected a symbol, a parameter or an array of numbers, got {type(x).__name__}")
-        buffer = Buffer(array.reshape((1,) * (rank - array.ndim) + array.shape))
-        self.buffers.append(buffer)
-        return self.graph.add_buffer(f"constant.{len(self.buffers)}", buffer.shape)
+            raise TypeError(
+                f"{place.kind}: expected a symbol, a parameter or an array of numbers, got {type(x).__name__}"
+            )
+        array = array.reshape((1,) * (rank - array.ndim) + array.shape)
+        channels_last = _differs_channels_last(array.shape) and not place.is_dense()
+        self.buffers.append(Constant(array) if channels_last else Buffer(array))
+        return self.graph.add_buffer(f"constant.{len(self.buffers)}", array.shape, channels_last)
+
+
+class Place(NamedTuple):
+    """One input of an op."""
+
+    kind: str
+    attributes: Attributes
+    input: int
+
+    def is_dense(self) -> bool:
+        """Whether the op reads it in the canonical layout, as weights are. Wrong settings are reported by add_node."""
+        try:
+            return is_dense(self.kind, self.attributes, self.input)
+        except (TypeError, ValueError):
+            return True
+
+
+def _differs_channels_last(shape: tuple[int, ...]) -> bool:
+    """Whether channels-last memory of this shape is another than the canonical."""
+    return len(shape) in (3, 4) and shape[1] > 1 and max(shape[2:]) > 1

@@ -52,6 +52,7 @@ from .pool import (
     sum_pool2d,
     sum_pool2d_backward,
 )
+from .shape import channel_shuffle, permute, pixel_shuffle, pixel_unshuffle, reshape, squeeze, unsqueeze
 
 __all__ = [
     "adaptive_avg_pool2d",
@@ -62,6 +63,7 @@ __all__ = [
     "avg_pool2d_backward",
     "batch_norm",
     "binary_cross_entropy_with_logits",
+    "channel_shuffle",
     "col2im",
     "concat",
     "conv1d",
@@ -94,12 +96,18 @@ __all__ = [
     "multi_margin_loss",
     "multiply",
     "normalize",
+    "permute",
+    "pixel_shuffle",
+    "pixel_unshuffle",
     "relu",
     "relu6",
+    "reshape",
     "sigmoid",
     "silu",
     "softmax",
+    "squeeze",
     "sum_pool2d",
     "sum_pool2d_backward",
     "tanh",
+    "unsqueeze",
 ]

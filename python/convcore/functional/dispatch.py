@@ -92,6 +92,12 @@ def named(op: str, kind: str) -> Iterator[None]:
         raise type(error)(text.replace(f"{kind}: ", f"{op}: ", 1)) from None
 
 
+def shape_of(x: object) -> tuple[int, ...]:
+    """Of a symbol, or of what NumPy makes an array of."""
+    shape = x.shape if isinstance(x, Symbol) else np.shape(cast("ArrayLike", x))
+    return tuple(shape)
+
+
 def input_gradient(kind: str, attributes: Attributes, x: ArrayLike, grad_output: ArrayLike) -> Array:
     """The gradient for x of an op of one input."""
     gradient: Array = Planned(kind, attributes).gradients((x,), grad_output, (True,))[0]
