@@ -1,5 +1,6 @@
 """compile, value_and_grad, summary and profile: what users see of programs."""
 
+import copy
 import json
 from collections.abc import Callable
 from typing import Any
@@ -249,3 +250,48 @@ def test_a_parameter_outside_the_model() -> None:
 
     with pytest.raises(ValueError, match="does not belong to the model"):
         Model()(image(1, 3))
+
+
+# --- weights that only the program keeps ---------------------------------------------------------------------------
+
+
+def small_network() -> nn.Module:
+    layers = [nn.Conv2d(3, 24, 3, padding=1), nn.BatchNorm2d(24), nn.ReLU(), nn.Conv2d(24, 24, 3)]
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(24 * 36, 5))
+
+
+def test_released_weights() -> None:
+    model, x = small_network(), np.random.default_rng(0).standard_normal((2, 3, 8, 8)).astype(np.float32)
+    expected, kept = model(x), cc.compile(model, x.shape).memory
+    program = cc.compile(model, x.shape, keep_weights=False)
+    for _ in range(2):
+        np.testing.assert_array_equal(program(x), expected)
+    weights = {name: p for name, p in model.named_parameters() if name.endswith("weight") and p.ndim > 1}
+    assert program.memory["parameters"] <= kept["parameters"] - 4 * sum(p.size for p in weights.values())
+    assert program.memory["packed"] == kept["packed"]
+    for parameter in weights.values():
+        with pytest.raises(ValueError, match=r"its values are gone.*keep_weights=False"):
+            _ = parameter.data
+        with pytest.raises(ValueError, match="gone"):
+            parameter.data = np.zeros(parameter.shape)
+    for use in (model.state_dict, lambda: model(x[:1]), lambda: copy.deepcopy(model)):
+        with pytest.raises(ValueError, match="gone"):
+            use()
+
+
+def test_released_weights_cannot_change() -> None:
+    model, x = small_network(), np.ones((1, 3, 8, 8), np.float32)
+    program = cc.compile(model, x.shape, keep_weights=False)
+    model[3].bias.data = np.ones(24)
+    with pytest.raises(ValueError, match="packed for good"):
+        program(x)
+    with pytest.raises(ValueError, match="one batch size"):
+        cc.compile(small_network(), ((1, 2), 3, 8, 8), keep_weights=False)
+
+
+def test_a_weight_that_two_layers_share_is_released_once_both_have_packed_it() -> None:
+    model = nn.Sequential(nn.Conv2d(8, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 8, 3, padding=1))
+    model[2].weight = model[0].weight
+    x = np.random.default_rng(0).standard_normal((1, 8, 9, 9)).astype(np.float32)
+    expected = model(x)
+    np.testing.assert_array_equal(cc.compile(model, x.shape, keep_weights=False)(x), expected)

@@ -161,6 +161,18 @@ void ArrayProgram::check_update(const SharedOptimizer& optimizer, double lr) con
   require(program_.graph().training(), "program", "updates need a training graph, this one is for inference");
 }
 
+void ArrayProgram::pack(const py::function& release, uint64_t version) {
+  const py::gil_scoped_release unlocked;
+  const std::lock_guard lock(mutex_);
+  const FlushDenormals flush;
+  program_.set_version(version);
+  program_.pack([&](int parameter) {
+    const py::gil_scoped_acquire locked;
+    bound_.arrays[static_cast<size_t>(parameter)] = py::array();
+    release(parameter);
+  });
+}
+
 py::list ArrayProgram::run(const py::object& inputs, uint64_t version) {
   const std::vector<InputArray> arrays = read(inputs);
   std::vector<Tensor> tensors;
@@ -248,6 +260,7 @@ void bind_program(py::module_& m) {
           "gradient_offset",
           [](const ArrayProgram& self, int parameter) { return self.program().gradient_offset(parameter); },
           py::arg("parameter"))
+      .def("pack", &ArrayProgram::pack, py::arg("release"), py::arg("version") = 0)
       .def("run", &ArrayProgram::run, py::arg("inputs"), py::arg("version") = 0)
       .def("forward_backward", &ArrayProgram::forward_backward, py::arg("inputs"), py::arg("seed") = 0,
            py::arg("step") = 0)

@@ -22,6 +22,8 @@ class ArrayProgram {
   explicit ArrayProgram(const Graph& graph);
 
   void bind(const py::object& parameters, const py::object& buffers, const py::object& gradients);
+  // Packs all weights for good; release(i) is called for each parameter that is not needed any more.
+  void pack(const py::function& release, uint64_t version);
   py::list run(const py::object& inputs, uint64_t version);
   py::list forward_backward(const py::object& inputs, uint64_t seed, uint64_t step);
   void update(SharedOptimizer& optimizer, double lr);

@@ -81,13 +81,14 @@ struct Program::State {
   std::vector<std::vector<int>> output_regions;
   std::vector<size_t> gradient_offsets;
   size_t gradient_size = 0;
+  size_t released_bytes = 0;  // of parameters that only pack() read
 
   std::vector<Block> blocks;       // of the arena
   std::vector<int> block_regions;  // which region each block holds
   size_t arena_bytes = 0, packed_bytes = 0, activation_bytes = 0;
   AlignedBuffer arena, packed;
 
-  bool allocated = false, bound = false, stale = true;
+  bool allocated = false, bound = false, stale = true, frozen = false;
   uint64_t version = 0;
 };
 
@@ -271,8 +272,35 @@ bool Program::input_must_be_packed(int input) const {
 }
 
 void Program::set_version(uint64_t version) {
+  require(!state_->frozen || version == state_->version, "program",
+          "its weights are packed for good and cannot follow a change of parameters; compile it again");
   state_->stale = state_->stale || version != state_->version;
   state_->version = version;
+}
+
+void Program::pack(const std::function<void(int)>& release) {
+  State& s = *state_;
+  require(!graph_.training(), "program", "a training program packs weights where it uses them");
+  require(s.bound, "program", "bind parameters and buffers before packing");
+  const std::vector<Node>& nodes = s.graph.nodes();
+  std::vector<int> left(s.graph.values().size());  // nodes that will pack this value; or many, if any run reads it
+  for (size_t n = 0; n < nodes.size(); ++n)
+    for (size_t i = 0; i < nodes[n].inputs.size(); ++i)
+      if (const int v = nodes[n].inputs[i]; v >= 0)
+        left[v] += s.ops[n]->forward_reads_input(static_cast<int>(i)) ? static_cast<int>(nodes.size()) + 1 : 1;
+  s.frozen = true;
+  for (size_t n = 0; n < nodes.size(); ++n) {
+    if (!s.steps.forward[n].packs || s.steps.forward[n].always_packs) continue;
+    s.ops[n]->pack(s.steps.forward[n].call);
+    for (int v : nodes[n].inputs) {
+      if (v < 0 || --left[v] != 0) continue;
+      const auto parameter = std::find(s.parameters.begin(), s.parameters.end(), v);
+      if (parameter == s.parameters.end()) continue;
+      s.released_bytes += static_cast<size_t>(s.graph.values()[v].spec.shape.size()) * sizeof(float);
+      release(static_cast<int>(parameter - s.parameters.begin()));
+    }
+  }
+  s.stale = false;
 }
 
 void Program::run(std::span<const Tensor> inputs, std::span<const Tensor> outputs) {
@@ -319,7 +347,7 @@ MemoryReport Program::memory() const {
     return sum;
   };
   MemoryReport report;
-  report.parameters = bytes(s.parameters);
+  report.parameters = bytes(s.parameters) - s.released_bytes;
   report.buffers = bytes(s.buffers);
   report.gradients = graph_.training() ? s.gradient_size * sizeof(float) : 0;
   report.packed = s.packed_bytes;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -39,8 +40,11 @@ class Program {
   size_t gradient_size() const;                 // floats
   size_t gradient_offset(int parameter) const;  // floats, a multiple of 16
 
-  // Packed weights are renewed when the version differs from the last run's.
+  // Packed weights are renewed when the version differs from the last run's. Throws ValueError after pack().
   void set_version(uint64_t version);
+  // Inference: packs all weights now, and calls `release` with each parameter (its place in of_kind() order) as soon as
+  // no run will read it any more: its memory may go. From then on the version cannot change.
+  void pack(const std::function<void(int)>& release);
 
   // inputs in of_kind(input) order, with the planned shapes: activations channels-last, labels dense. They must not
   // change during the call. Throws ValueError for labels out of range, before anything is computed or updated.

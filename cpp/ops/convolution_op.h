@@ -32,6 +32,9 @@ class ConvolutionOp : public Op {
   std::vector<TensorSpec> plan(std::span<const TensorSpec> inputs, bool training) override;
   OpNeeds needs() const override;
   bool is_dense(int input) const override { return input > 0 && input != kResidual; }
+  bool forward_reads_input(int input) const override {
+    return backward_weight_ || (input != kWeight && (!folds() || input < kBias || input == kResidual));
+  }
   bool can_run_in_place(int input) const override { return input == kResidual; }
   bool has_gradient(int output) const override { return output == 0; }
   bool backward_reads_input(int input) const override { return input <= kWeight; }

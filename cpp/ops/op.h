@@ -53,6 +53,8 @@ class Op {
 
   virtual std::string_view kind() const = 0;
   virtual OpNeeds needs() const { return {}; }
+  // forward() itself, not only pack(), reads input i.
+  virtual bool forward_reads_input(int /*input*/) const { return true; }
   // Input i is dense (a parameter, labels, statistics) rather than a channels-last activation.
   virtual bool is_dense(int input) const { return input > 0; }
   // Output 0 may be the very memory of input i, and the gradient of input i, but of no other, that of output 0's.

@@ -4,7 +4,7 @@ type are accepted for activations and parameters and converted once, in C++; lab
 Shapes are PyTorch's. Activations come back as NCHW views of channels-last memory.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -115,6 +115,10 @@ class Program:
     @property
     def gradient_size(self) -> int: ...
     def gradient_offset(self, parameter: int) -> int: ...
+    def pack(self, release: Callable[[int], object], version: int = 0) -> None:
+        """Inference: packs all weights for good, and calls release with the place of each parameter that no run reads
+        any more, as soon as that is so. Runs with another version are a ValueError from then on."""
+
     def run(self, inputs: Sequence[ArrayLike], version: int = 0) -> list[Array]:
         """Inputs are checked against the graph's shapes; a changed version renews packed weights."""
 

@@ -88,7 +88,7 @@ class CompiledProgram:
     removed or set differently afterwards are not seen.
     """
 
-    def __init__(self, model: Module, specs: Sequence[Spec]) -> None:
+    def __init__(self, model: Module, specs: Sequence[Spec], keep_weights: bool = True) -> None:
         names = ["x"] if len(specs) == 1 else [f"x{i}" for i in range(len(specs))]
         traced = trace({"": model}, model, list(zip(names, specs, strict=True)))
         traced.bind()
@@ -98,6 +98,9 @@ class CompiledProgram:
         self._variables = [*traced.parameters, *traced.buffers]
         self._seen = -1
         self._version = 0
+        if not keep_weights:
+            self._refresh()
+            self._program.pack(lambda i: traced.parameters[i].release(), self._version)
 
     def __call__(self, *inputs: ArrayLike) -> Any:
         """Arrays of the compiled shapes in; the model's output array (or tuple of arrays) out."""
@@ -166,7 +169,11 @@ class CompiledBatches:
 
 
 def compile(
-    model: Module, shape: Sequence[Any], *, dtype: DTypeLike | Sequence[DTypeLike] = "float32"
+    model: Module,
+    shape: Sequence[Any],
+    *,
+    dtype: DTypeLike | Sequence[DTypeLike] = "float32",
+    keep_weights: bool = True,
 ) -> CompiledProgram | CompiledBatches:
     """Compiles a model for inference: shapes checked, batch norms and ReLUs fused into the convolutions and linear
     layers before them, algorithms chosen, memory laid out once.
@@ -175,6 +182,8 @@ def compile(
     A list of shapes is for models of several inputs.
     dtype: "float32" or "uint8" (images that a Normalize layer takes as they are), or one for each input; NumPy's types
     will do.
+    keep_weights: False gives the memory of the model's weights back where the program holds them packed, one by one
+    while it packs them. The model itself can then no longer be run, trained or saved. For one batch size only.
     Raises ShapeError naming the layer that does not fit.
     """
     if not isinstance(model, Module):
@@ -192,7 +201,9 @@ def compile(
     if any(len(b) == 0 for b in batches):
         raise ValueError(f"compile: shape must hold at least one batch size, got {shape!r}")
     if not batches:
-        return CompiledProgram(model, [_spec(s, d) for s, d in zip(shapes, dtypes, strict=True)])
+        return CompiledProgram(model, [_spec(s, d) for s, d in zip(shapes, dtypes, strict=True)], keep_weights)
+    if not keep_weights:
+        raise ValueError(f"compile: keep_weights=False is for one batch size, got {shape!r}")
     if len(batches) != len(shapes) or any(tuple(b) != tuple(batches[0]) for b in batches):
         raise ValueError(f"compile: every input must have the same batch sizes, got {shape!r}")
     return CompiledBatches(

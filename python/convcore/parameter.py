@@ -62,17 +62,18 @@ edits = Edits()
 class Variable:
     """A float32 C-contiguous array with a version. Base of `Parameter` and `Buffer`."""
 
-    __slots__ = ("__weakref__", "_array", "version")
+    __slots__ = ("__weakref__", "_array", "_released", "version")
 
     def __init__(self, data: ArrayLike) -> None:
         self._array: NDArray[np.float32] = np.array(data, dtype=np.float32, order="C")
+        self._released = False
         self.version = 0
         clock.stamp((self,))
 
     @property
     def data(self) -> NDArray[np.float32]:
         """A read-only view. Assigning copies the values (of the same shape) into the memory in place."""
-        view = self._array.view()
+        view = self.memory.view()
         view.flags.writeable = False
         return view
 
@@ -81,13 +82,20 @@ class Variable:
         array = np.asarray(values)
         if array.shape != self._array.shape:
             raise ValueError(f"{type(self).__name__.lower()}: data must have shape {self.shape}, got {array.shape}")
-        self._array[...] = array
+        self.memory[...] = array
         clock.stamp((self,))
 
     @property
     def memory(self) -> NDArray[np.float32]:
-        """The writable memory, for programs; whoever writes calls `clock.stamp`."""
+        """The writable memory, for programs; whoever writes calls `clock.stamp`. Raises ValueError once released."""
+        if self._released:
+            raise ValueError(f"{self!r}: its values are gone; its model was compiled with keep_weights=False")
         return self._array
+
+    def release(self) -> None:
+        """Lets go of the memory. The shape is kept; asking for values is a ValueError."""
+        self._array = np.broadcast_to(np.float32(0), self.shape)
+        self._released = True
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -114,7 +122,7 @@ class Variable:
         return len(self._array)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self._array,)
+        return type(self), (self.memory,)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(shape={self.shape})"
@@ -144,7 +152,7 @@ class Parameter(Variable):
             self.edit = edits.next()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self._array, self.requires_grad)
+        return type(self), (self.memory, self.requires_grad)
 
 
 class Buffer(Variable):
