@@ -11,6 +11,11 @@ import numpy as np
 from reference import Array
 
 Shape = tuple[int, ...]
+POSITIVE = ("log", "sqrt", "power")  # input 0
+WHOLE = (  # numbers of which some are equal, and some 0
+    *("equal", "less", "less_equal", "greater", "greater_equal", "maximum", "minimum", "where"),
+    *("logical_and", "logical_or", "logical_xor", "logical_not"),
+)
 WEIGHTED = ("cross_entropy", "multi_margin_loss", "bce_with_logits")
 
 
@@ -68,5 +73,7 @@ class Case:
                 values = rng.standard_normal(shape) * self.scale + (self.offset if i == 0 else 0)
                 # A variance, or weights of classes.
                 positive = (self.kind == "batch_norm" and i == 4) or (self.kind in WEIGHTED and i == 2)
+                positive = positive or (self.kind in POSITIVE and i == 0)
+                values = np.rint(values) if self.kind in WHOLE else values
                 made.append(np.asarray(np.abs(values) + 0.1 if positive else values, np.float32))
         return made

@@ -8,6 +8,7 @@ from typing import Any
 
 from case import Case, Shape
 from conv_cases import TAILS, conv_cases, conv_transpose_cases, pair
+from math_cases import MATH_CASES, elementwise_cases
 from shape_cases import SHAPE_CASES
 
 
@@ -117,21 +118,6 @@ def _adaptive_cases(kind: str) -> list[Case]:
         Case(kind, ((0, 4, 9, 9),), {"output_size": [2, 2]}),
         Case(kind, ((2, 128, 14, 14),), {"output_size": [1, 1]}),
         Case(kind, ((2, 64, 14, 14),), {"output_size": [7, 7]}),
-    ]
-
-
-def _elementwise_cases(kind: str, *settings: Mapping[str, Any]) -> list[Case]:
-    return [
-        case
-        for a in settings or ({},)
-        for case in (
-            *(Case(kind, ((2, c, 3, 2),), a, scale=3) for c in TAILS),
-            Case(kind, ((3, 10),), a, scale=3),
-            Case(kind, ((2, 4, 9),), a, scale=3),
-            Case(kind, ((1, 16, 5, 5),), a, scale=30),
-            Case(kind, ((0, 4, 3, 3),), a),
-            Case(kind, ((2, 33, 32, 32),), a, scale=3),
-        )
     ]
 
 
@@ -262,23 +248,6 @@ def _bce_cases() -> list[Case]:
     return [*_regression_cases("bce_with_logits"), *weighted]
 
 
-def _broadcast_cases(kind: str) -> list[Case]:
-    whole = (2, 6, 4, 5)
-    partial: list[Shape] = [(2, 6, 1, 1), (1, 6, 1, 1), (1, 1, 1, 1), (2, 1, 4, 5), (1, 6, 4, 5), (1, 1, 4, 1)]
-    return [
-        *(Case(kind, ((2, c, 3, 4), (2, c, 3, 4))) for c in TAILS),
-        *(Case(kind, (whole, p)) for p in partial),
-        *(Case(kind, (p, whole)) for p in partial),
-        Case(kind, ((3, 7), (3, 7))),
-        Case(kind, ((3, 7), (1, 7))),
-        Case(kind, ((3, 7, 5), (3, 7, 1))),
-        Case(kind, ((0, 3, 4, 4), (0, 3, 4, 4))),
-        Case(kind, ((2, 33, 32, 32), (2, 33, 32, 32))),
-        Case(kind, ((2, 33, 32, 32), (2, 33, 1, 1))),
-        Case(kind, ((2, 33, 32, 32), (1, 33, 1, 1))),
-    ]
-
-
 def _concat_cases() -> list[Case]:
     return [
         *(Case("concat", ((2, c, 3, 4), (2, 5, 3, 4))) for c in TAILS),
@@ -312,11 +281,8 @@ CASES: dict[str, list[Case]] = {
     "sum_pool2d": _average_cases("sum_pool2d"),
     "adaptive_avg_pool2d": _adaptive_cases("adaptive_avg_pool2d"),
     "adaptive_max_pool2d": _adaptive_cases("adaptive_max_pool2d"),
-    **{kind: _elementwise_cases(kind) for kind in ("relu", "relu6", "sigmoid", "tanh", "silu", "hardswish")},
-    "leaky_relu": _elementwise_cases("leaky_relu", {}, {"negative_slope": 0.2}),
-    "gelu": _elementwise_cases("gelu", {}, {"approximate": "tanh"}),
-    "softmax": _elementwise_cases("softmax"),
-    "log_softmax": _elementwise_cases("log_softmax"),
+    "softmax": elementwise_cases("softmax"),
+    "log_softmax": elementwise_cases("log_softmax"),
     "batch_norm": _batch_norm_cases(),
     "batch_norm statistics": _batch_norm_statistics_cases(),
     "local_response_norm": _local_response_norm_cases(),
@@ -329,9 +295,8 @@ CASES: dict[str, list[Case]] = {
     "huber_loss": _regression_cases("huber_loss", {}, {"delta": 0.5}),
     "bce_with_logits": _bce_cases(),
     "correct_count": _label_loss_cases("correct_count", {}),
-    "add": _broadcast_cases("add"),
-    "multiply": _broadcast_cases("multiply"),
     "concat": _concat_cases(),
     "flatten": _flatten_cases(),
+    **MATH_CASES,
     **SHAPE_CASES,
 }

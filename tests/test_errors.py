@@ -15,6 +15,10 @@ from convcore import functional as F
 
 ALL_KINDS = sorted(set(_core.op_kinds()))
 ANY_RANK = {c.kind for cases in CASES.values() for c in cases if any(len(shape or ()) > 4 for shape in c.shapes)}
+WITHOUT_GRADIENT = (
+    *("max_pool2d_indices", "correct_count", "equal", "less", "less_equal", "greater", "greater_equal"),
+    *("logical_and", "logical_or", "logical_xor", "logical_not"),
+)
 LABELLED = ("cross_entropy", "hinge_loss", "multi_margin_loss", "correct_count")
 
 
@@ -92,7 +96,7 @@ class TestEveryOp:
             _core.forward(kind, {**attributes, "size": 2**64}, inputs)
 
 
-@pytest.mark.parametrize("kind", sorted(set(ALL_KINDS) - {"max_pool2d_indices", "correct_count", "normalize"}))
+@pytest.mark.parametrize("kind", sorted(set(ALL_KINDS) - {*WITHOUT_GRADIENT, "normalize"}))
 class TestEveryGradient:
     def test_wrong_shape(self, kind: str) -> None:
         attributes, inputs = valid(kind)
@@ -108,7 +112,7 @@ class TestEveryGradient:
             _core.backward(kind, attributes, inputs, [y], [True] * 7)
 
 
-@pytest.mark.parametrize("kind", ["max_pool2d_indices", "correct_count"])
+@pytest.mark.parametrize("kind", WITHOUT_GRADIENT)
 def test_ops_without_gradient(kind: str) -> None:
     attributes, inputs = valid(kind)
     y = _core.forward(kind, attributes, inputs)[0]

@@ -112,7 +112,11 @@ def test_every_kind_of_op_is_known() -> None:
         "channels_last", "batch_norm",
         "local_response_norm", "dropout", "concat", "add", "multiply", "relu", "leaky_relu", "relu6", "sigmoid",
         "tanh", "silu", "gelu", "hardswish", "softmax", "log_softmax", "normalize", "cross_entropy", "hinge_loss",
-        "multi_margin_loss", "mse_loss", "l1_loss", "huber_loss", "bce_with_logits", "correct_count"
+        "multi_margin_loss", "mse_loss", "l1_loss", "huber_loss", "bce_with_logits", "correct_count",
+        "hardsigmoid", "elu", "selu", "celu", "mish", "softplus", "softsign", "threshold", "erf", "exp", "log", "sqrt",
+        "abs", "neg", "reciprocal", "floor", "ceil", "round", "sign", "clamp", "logical_not", "subtract", "divide",
+        "power", "minimum", "maximum", "remainder", "fmod", "prelu", "equal", "less", "less_equal", "greater",
+        "greater_equal", "logical_and", "logical_or", "logical_xor", "where"
     ]  # fmt: skip
     assert set(agreed) == set(_core.op_kinds())
 

@@ -16,12 +16,17 @@ from case import Case
 from cases import CASES
 from checks import assert_within, bound_of
 from convcore import _core, nn, optim
+from math_cases import BINARY, COMPARISONS, LOGICAL, UNARY
 from networks import assert_near
 from reference import OPS, Array
 from reference.common import as_images
 from reference.conv import windows_of
 
-UNLIKE = ("hinge_loss", "normalize", "correct_count")  # not in PyTorch, or without gradient
+UNLIKE = (  # not in PyTorch, or without gradient
+    *("hinge_loss", "normalize", "correct_count", "where", "logical_not"),
+    *COMPARISONS,
+    *LOGICAL,
+)
 
 
 def _row(y: Any, is_row: bool) -> Any:
@@ -80,11 +85,20 @@ def pooling(torch: ModuleType, case: Case, x: Any) -> Any:
     return _row(f.avg_pool2d(x, *common, ceil_mode, a.get("count_include_pad", True), divisor), row)
 
 
-def activation(torch: ModuleType, case: Case, x: Any) -> Any:
-    name = case.kind
-    if name.endswith("softmax"):
-        return getattr(torch.nn.functional, name)(x, 1)
-    return getattr(torch.nn.functional, name)(x, **case.attributes)
+def arithmetic(torch: ModuleType, case: Case, *inputs: Any) -> Any:
+    """Functions of one and two operands, where PyTorch has none by formula."""
+    name, a, f = case.kind, case.attributes, torch.nn.functional
+    x = inputs[0]
+    if name == "hardsigmoid":
+        return (a.get("alpha", 1 / 6) * x + a.get("beta", 0.5)).clamp(0, 1)
+    if name == "selu" and a:
+        return a["gamma"] * torch.where(x > 0, x, f.elu(x, a["alpha"]))
+    if name == "threshold":
+        return f.threshold(x, a.get("threshold", 0.0), a.get("value", 0.0))
+    if name == "prelu":
+        return torch.where(x > 0, x, x * inputs[1])
+    function = {"power": torch.pow}.get(name) or getattr(f if hasattr(f, name) else torch, name)
+    return function(*inputs, **a)
 
 
 def loss(torch: ModuleType, case: Case, x: Any, target: Any, weight: Any = None) -> Any:
@@ -109,6 +123,7 @@ def batch_norm(
 
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {
+    **dict.fromkeys((*UNARY, *BINARY), arithmetic),
     "conv2d": convolution,
     "conv_transpose2d": transposed,
     "im2col": columns,
@@ -116,9 +131,9 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "linear": lambda torch, case, *inputs: torch.nn.functional.linear(*inputs),
     "batch_norm": batch_norm,
     "local_response_norm": lambda torch, case, x: torch.nn.functional.local_response_norm(x, **case.attributes),
-    "add": lambda torch, case, a, b: a + b,
-    "multiply": lambda torch, case, a, b: a * b,
     "concat": lambda torch, case, *inputs: torch.cat(inputs, 1),
+    "softmax": lambda torch, case, x: torch.softmax(x, 1),
+    "log_softmax": lambda torch, case, x: torch.log_softmax(x, 1),
     "rearrange": rearrange,
     "channels_last": lambda torch, case, x: x.clone(),
     "flatten": lambda torch, case, x: x.flatten(case.attributes.get("start_dim", 1)),
@@ -142,7 +157,7 @@ def test_op(case: Case, torch: ModuleType) -> None:
         else torch.tensor(v.astype(np.float64)).requires_grad_()
         for v in inputs
     ]
-    y = FUNCTIONS.get(case.kind, activation)(torch, case, *tensors)
+    y = FUNCTIONS[case.kind](torch, case, *tensors)
     exact = [None if v is None else v if v.dtype == np.int64 else v.astype(np.float64) for v in inputs]
     given = [v.copy() if i > 2 and v is not None else v for i, v in enumerate(inputs)]
     got = _core.forward(case.kind, case.attributes, given, training)[0]

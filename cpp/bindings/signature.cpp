@@ -37,13 +37,19 @@ constexpr Signature kSignatures[] = {
     {"l1_loss", {kX, kTarget}},
     {"huber_loss", {kX, kTarget}},
     {"bce_with_logits", {kX, kTarget, Entry{"pos_weight", Role::constant}}},
-    {"add", {Entry{"a"}, Entry{"b"}}},
-    {"multiply", {Entry{"a"}, Entry{"b"}}},
+    {"where", {Entry{"condition"}, Entry{"a"}, Entry{"b"}}},
 };
+
+constexpr std::string_view kPairs[] = {  // functions of a and b
+    "add",       "subtract", "multiply", "divide", "power",      "minimum", "maximum",       "remainder",   "fmod",
+    "prelu",     "equal",    "less",     "less_equal", "greater", "greater_equal", "logical_and", "logical_or",
+    "logical_xor", "matmul"};
 
 }  // namespace
 
 InputRole role_of(std::string_view kind, size_t input) {
+  if (input < 2 && std::find(std::begin(kPairs), std::end(kPairs), kind) != std::end(kPairs))
+    return {input == 0 ? "a" : "b", Role::tensor};
   const auto* found =
       std::find_if(std::begin(kSignatures), std::end(kSignatures), [&](const Signature& s) { return s.kind == kind; });
   if (found != std::end(kSignatures) && input < found->inputs.size() && !found->inputs[input].name.empty())

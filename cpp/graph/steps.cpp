@@ -126,9 +126,9 @@ void Steps::set_region(int region, void* memory, int64_t pitch) {
 
 void add_pixels(const Tensor& x, const Tensor& y) {
   const Runs runs = runs_of(x, y);
-  const auto add = table().elementwise.add;
+  const auto add = table().arithmetic.of(Binary::add);
   const auto add_block = [&](int64_t rows, int64_t columns, const float* from, float* to) {
-    add(rows, columns, {to, y.pitch}, {from, x.pitch}, false, {to, y.pitch});
+    add(rows, columns, {to, y.pitch}, {from, x.pitch}, {to, y.pitch});
   };
   if (runs.count == 1) {
     parallel_for(runs.length, 4096, 1,

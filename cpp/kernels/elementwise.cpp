@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Add, multiply, sums, scaling, transposition, dropout; and the family's table. Activations, softmax and losses have
-// files of their own.
+// Scaling, transposition, dropout; and the family's table. Activations, softmax and losses have files of their own.
 #include "kernels/elementwise.h"
 
 #include "simd/loop.h"
@@ -9,69 +8,13 @@
 
 namespace convcore::CONVCORE_ISA {
 
-void fill(ActivationKernels* activation);  // activation.cpp
-SoftmaxKernels softmax_kernels();          // softmax.cpp
-void fill(PairLossKernels* pair_loss);     // loss.cpp
+void fill(ActivationKernels* activation);        // activation.cpp
+void fill_unary(ActivationKernels* activation);  // unary.cpp
+SoftmaxKernels softmax_kernels();                // softmax.cpp
+void fill(PairLossKernels* pair_loss);           // loss.cpp
 MarginKernels margin_kernels();
 
 namespace {
-
-struct Add {
-  CC_INLINE Vec of(Vec a, Vec b) { return add(a, b); }
-};
-struct Multiply {
-  CC_INLINE Vec of(Vec a, Vec b) { return mul(a, b); }
-};
-
-template <class F>
-void binary(int64_t rows, int64_t columns, ConstRows a, ConstRows b, bool b_scalar, Rows y) {
-  for (int64_t r = 0; r < rows; ++r) {
-    const float* ar = a.data + r * a.pitch;
-    const float* br = b.data + r * b.pitch;
-    float* yr = y.data + r * y.pitch;
-    if (b_scalar) {
-      const Vec value = set1(*br);
-      for_row(columns, [=](int64_t j, auto part) CC_LAMBDA { store(yr + j, F::of(load(ar + j, part), value), part); });
-    } else {
-      for_row(columns, [=](int64_t j, auto part) CC_LAMBDA {
-        store(yr + j, F::of(load(ar + j, part), load(br + j, part)), part);
-      });
-    }
-  }
-}
-
-// Column by column in strips of one vector, so that the sums stay in a register.
-void sum_rows(int64_t rows, int64_t columns, ConstRows a, ConstRows b, bool b_scalar, float* acc) {
-  for_row(columns, [=](int64_t j, auto part) CC_LAMBDA {
-    Vec total = zero();
-    const float* ar = a.data + j;
-    if (!b.data) {
-      for (int64_t r = 0; r < rows; ++r) total = add(total, load(ar + r * a.pitch, part));
-    } else if (b_scalar) {
-      for (int64_t r = 0; r < rows; ++r) total = fma(load(ar + r * a.pitch, part), set1(b.data[r * b.pitch]), total);
-    } else {
-      for (int64_t r = 0; r < rows; ++r)
-        total = fma(load(ar + r * a.pitch, part), load(b.data + r * b.pitch + j, part), total);
-    }
-    store(acc + j, add(load(acc + j, part), total), part);
-  });
-}
-
-double sum_all(int64_t rows, int64_t columns, ConstRows a, ConstRows b, bool b_scalar) {
-  double all = 0;
-  for (int64_t r = 0; r < rows; ++r) {
-    const float* ar = a.data + r * a.pitch;
-    const float* br = b.data ? b.data + r * b.pitch : nullptr;
-    Vec total = zero();
-    for_row(columns, [&](int64_t j, auto part) CC_LAMBDA {
-      const Vec v = load(ar + j, part);
-      total = !br || b_scalar ? add(total, v) : fma(v, load(br + j, part), total);
-    });
-    const float s = sum(total);
-    all += br && b_scalar ? static_cast<double>(s) * *br : s;
-  }
-  return all;
-}
 
 void affine(int64_t rows, int64_t columns, ConstRows x, const float* scale, const float* shift, Rows y) {
   for (int64_t r = 0; r < rows; ++r) {
@@ -160,13 +103,10 @@ void dropout(int64_t rows, int64_t columns, ConstRows x, Rows y, int64_t first, 
 ElementwiseKernels elementwise_kernels() {
   ElementwiseKernels k{};
   fill(k.activation);
+  fill_unary(k.activation);
   k.softmax = softmax_kernels();
   fill(k.pair_loss);
   k.margin = margin_kernels();
-  k.add = binary<Add>;
-  k.multiply = binary<Multiply>;
-  k.sum_rows = sum_rows;
-  k.sum_all = sum_all;
   k.affine = affine;
   k.affine_u8 = affine_u8;
   k.transpose = transpose;

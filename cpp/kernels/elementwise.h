@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Activations, softmax, add, multiply, losses. Pointers, sizes and pitches only; see table.h.
+// Functions of one variable, softmax, losses. Pointers, sizes and pitches only; see table.h.
 //
 // Every kernel works on a block of `rows x columns` elements; a pitch is the distance from one row to the next, 0 for a
 // row that is used again and again. An output may be the very memory of an input of the same shape, never shifted
@@ -20,15 +20,24 @@ struct Rows {
   int64_t pitch;
 };
 
-enum class Activation { relu, relu6, leaky_relu, sigmoid, tanh, silu, gelu, gelu_tanh, hardswish };
-inline constexpr int kActivations = 9;
+// Functions of one variable: those that networks use between layers, then those of arithmetic.
+enum class Activation {
+  relu, relu6, leaky_relu, sigmoid, tanh, silu, gelu, gelu_tanh, hardswish, hardsigmoid, elu, mish, softplus, softsign,
+  threshold,
+  erf, exp, log, sqrt, abs, neg, reciprocal, floor, ceil, round, sign, clamp, logical_not
+};
+inline constexpr int kActivations = 28;
 
-// slope: leaky_relu's; others ignore it.
+// What a function's formula calls a, b and c; most have none.
+struct Coefficients {
+  float a = 0, b = 0, c = 0;
+};
+
 struct ActivationKernels {
-  void (*forward)(int64_t rows, int64_t columns, ConstRows x, Rows y, float slope);
-  // dx = dy f'. `from` is the output y for relu, relu6, sigmoid and tanh (and will do for leaky_relu with
-  // slope >= 0), the input x for the others (and will do for relu, relu6 and leaky_relu).
-  void (*backward)(int64_t rows, int64_t columns, ConstRows dy, ConstRows from, Rows dx, float slope);
+  void (*forward)(int64_t rows, int64_t columns, ConstRows x, Rows y, Coefficients coefficients);
+  // dx = dy f'. `from` is the output y where the formula says so, else the input x (which will do for relu, relu6 and
+  // leaky_relu, too, as y will for leaky_relu with a slope >= 0). logical_not has none.
+  void (*backward)(int64_t rows, int64_t columns, ConstRows dy, ConstRows from, Rows dx, Coefficients coefficients);
   // dy = dy f' in place, and sum[j] += the sum of that over the rows. Only relu and relu6 have it.
   void (*backward_sum)(int64_t rows, int64_t columns, ConstRows from, Rows dy, float* sum);
 };
@@ -82,12 +91,6 @@ struct ElementwiseKernels {
   SoftmaxKernels softmax;
   PairLossKernels pair_loss[kPairLosses];
   MarginKernels margin;
-  // y = a + b, y = a b; b_scalar: b has one column, used for all.
-  void (*add)(int64_t rows, int64_t columns, ConstRows a, ConstRows b, bool b_scalar, Rows y);
-  void (*multiply)(int64_t rows, int64_t columns, ConstRows a, ConstRows b, bool b_scalar, Rows y);
-  // acc[j] += sum_r a[r][j] b[r][j], and the sum over all r and j; b.data == nullptr: sums of a.
-  void (*sum_rows)(int64_t rows, int64_t columns, ConstRows a, ConstRows b, bool b_scalar, float* acc);
-  double (*sum_all)(int64_t rows, int64_t columns, ConstRows a, ConstRows b, bool b_scalar);
   // y = scale x + shift, one scale and shift per column
   void (*affine)(int64_t rows, int64_t columns, ConstRows x, const float* scale, const float* shift, Rows y);
   void (*affine_u8)(int64_t rows, int64_t columns, const uint8_t* x, int64_t x_pitch, const float* scale,

@@ -23,6 +23,7 @@ namespace convcore {
   GroupedKernels grouped_kernels();                 \
   PoolKernels pool_kernels();                       \
   ElementwiseKernels elementwise_kernels();         \
+  ArithmeticKernels arithmetic_kernels();           \
   NormKernels norm_kernels();                       \
   OptimizerKernels optimizer_kernels();             \
   }
@@ -31,7 +32,7 @@ namespace convcore {
     Isa::isa, isa::tile_kernels(), isa::run_kernels(), isa::plane_kernels(), isa::pack_kernels(),          \
         isa::winograd_kernels(), isa::winograd_weight_kernels(), isa::row_product_kernels(),               \
         isa::depthwise_kernels(), isa::grouped_kernels(), isa::pool_kernels(), isa::elementwise_kernels(), \
-        isa::norm_kernels(), isa::optimizer_kernels()                                                      \
+        isa::arithmetic_kernels(), isa::norm_kernels(), isa::optimizer_kernels()                           \
   }
 
 CC_DECLARE_ISA(portable)

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/cpu.h"
+#include "kernels/arithmetic.h"
 #include "kernels/depthwise.h"
 #include "kernels/elementwise.h"
 #include "kernels/grouped.h"
@@ -33,7 +34,8 @@ struct KernelTable {
   DepthwiseKernels depthwise;             // one channel per group
   GroupedKernels grouped;                 // convolution in narrow groups
   PoolKernels pool;
-  ElementwiseKernels elementwise;         // activations, softmax, add, multiply, copies
+  ElementwiseKernels elementwise;         // activations, softmax, losses, copies
+  ArithmeticKernels arithmetic;           // functions of two and three operands, sums and other folds
   NormKernels norm;                       // batch norm, local response norm
   OptimizerKernels optimizer;
 };

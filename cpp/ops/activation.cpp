@@ -2,6 +2,7 @@
 #include "ops/activation.h"
 
 #include <cmath>
+#include <limits>
 
 #include "kernels/table.h"
 #include "ops/blocks.h"
@@ -15,7 +16,7 @@ struct Settings {
   Activation function;
   bool from_output;  // backward needs y rather than x
   int64_t cost;      // operations per element, roughly
-  float slope = 0;
+  Coefficients coefficients{};
 };
 
 class ActivationOp : public Op {
@@ -24,28 +25,30 @@ class ActivationOp : public Op {
 
   std::string_view kind() const override { return settings_.kind; }
   bool can_run_in_place(int input) const override { return input == 0; }
+  bool has_gradient(int) const override { return settings_.function != Activation::logical_not; }
   bool backward_reads_input(int) const override { return !settings_.from_output; }
   bool backward_reads_outputs() const override { return settings_.from_output; }
 
   std::vector<TensorSpec> plan(std::span<const TensorSpec> inputs, bool) override {
     check_count(kind(), inputs, 1, 1);
-    check_activation(kind(), "x", inputs[0]);
+    check_tensor(kind(), "x", inputs[0]);
     return {inputs[0]};
   }
 
   void forward(const OpCall& call) const override {
     const Tensor &x = call.inputs[0], &y = call.outputs[0];
     parallel_blocks({&x, &y}, settings_.cost, [&](const RowBlock& b) {
-      kernels().forward(b.rows, b.columns, b.in(x), b.out(y), settings_.slope);
+      kernels().forward(b.rows, b.columns, b.in(x), b.out(y), settings_.coefficients);
     });
   }
 
   void backward(const OpCall& call) const override {
+    require(has_gradient(0), kind(), "has no gradient");
     const Tensor &dy = call.grad_outputs[0], &dx = call.grad_inputs[0];
     const Tensor& from = settings_.from_output ? call.outputs[0] : call.inputs[0];
     if (!dx) return;
     parallel_blocks({&dy, &from, &dx}, settings_.cost, [&](const RowBlock& b) {
-      kernels().backward(b.rows, b.columns, b.in(dy), b.in(from), b.out(dx), settings_.slope);
+      kernels().backward(b.rows, b.columns, b.in(dy), b.in(from), b.out(dx), settings_.coefficients);
     });
   }
 
@@ -62,6 +65,12 @@ std::unique_ptr<Op> make_plain(const Attributes& attributes, const Settings& set
   return std::make_unique<ActivationOp>(settings);
 }
 
+float finite(const Attributes& attributes, const char* kind, const char* key, double fallback) {
+  const double value = attributes.number(kind, key, fallback);
+  require(std::isfinite(value), kind, key, " must be finite, got ", value);
+  return static_cast<float>(value);
+}
+
 }  // namespace
 
 std::unique_ptr<Op> make_relu(const Attributes& a) { return make_plain(a, {"relu", Activation::relu, true, 1}); }
@@ -75,12 +84,87 @@ std::unique_ptr<Op> make_hardswish(const Attributes& a) {
   return make_plain(a, {"hardswish", Activation::hardswish, false, 4});
 }
 
+std::unique_ptr<Op> make_mish(const Attributes& a) { return make_plain(a, {"mish", Activation::mish, false, 24}); }
+std::unique_ptr<Op> make_softsign(const Attributes& a) {
+  return make_plain(a, {"softsign", Activation::softsign, false, 8});
+}
+std::unique_ptr<Op> make_erf(const Attributes& a) { return make_plain(a, {"erf", Activation::erf, false, 24}); }
+std::unique_ptr<Op> make_exp(const Attributes& a) { return make_plain(a, {"exp", Activation::exp, true, 12}); }
+std::unique_ptr<Op> make_log(const Attributes& a) { return make_plain(a, {"log", Activation::log, false, 16}); }
+std::unique_ptr<Op> make_sqrt(const Attributes& a) { return make_plain(a, {"sqrt", Activation::sqrt, true, 4}); }
+std::unique_ptr<Op> make_abs(const Attributes& a) { return make_plain(a, {"abs", Activation::abs, false, 1}); }
+std::unique_ptr<Op> make_neg(const Attributes& a) { return make_plain(a, {"neg", Activation::neg, true, 1}); }
+std::unique_ptr<Op> make_reciprocal(const Attributes& a) {
+  return make_plain(a, {"reciprocal", Activation::reciprocal, true, 4});
+}
+std::unique_ptr<Op> make_floor(const Attributes& a) { return make_plain(a, {"floor", Activation::floor, true, 2}); }
+std::unique_ptr<Op> make_ceil(const Attributes& a) { return make_plain(a, {"ceil", Activation::ceil, true, 2}); }
+std::unique_ptr<Op> make_round(const Attributes& a) { return make_plain(a, {"round", Activation::round, true, 1}); }
+std::unique_ptr<Op> make_sign(const Attributes& a) { return make_plain(a, {"sign", Activation::sign, true, 1}); }
+std::unique_ptr<Op> make_logical_not(const Attributes& a) {
+  return make_plain(a, {"logical_not", Activation::logical_not, true, 1});
+}
+
 std::unique_ptr<Op> make_leaky_relu(const Attributes& attributes) {
   attributes.check_known("leaky_relu", {"negative_slope"});
-  const double slope = attributes.number("leaky_relu", "negative_slope", 0.01);
-  require(std::isfinite(slope), "leaky_relu", "negative_slope must be finite, got ", slope);
+  const float slope = finite(attributes, "leaky_relu", "negative_slope", 0.01);
   return std::make_unique<ActivationOp>(
-      Settings{"leaky_relu", Activation::leaky_relu, slope >= 0, 2, static_cast<float>(slope)});
+      Settings{"leaky_relu", Activation::leaky_relu, slope >= 0, 2, {.a = slope}});
+}
+
+std::unique_ptr<Op> make_hardsigmoid(const Attributes& attributes) {
+  attributes.check_known("hardsigmoid", {"alpha", "beta"});
+  return std::make_unique<ActivationOp>(Settings{"hardsigmoid", Activation::hardsigmoid, false, 4,
+                                                 {.a = finite(attributes, "hardsigmoid", "alpha", 1.0 / 6),
+                                                  .b = finite(attributes, "hardsigmoid", "beta", 0.5)}});
+}
+
+std::unique_ptr<Op> make_elu(const Attributes& attributes) {
+  attributes.check_known("elu", {"alpha"});
+  const float alpha = finite(attributes, "elu", "alpha", 1.0);
+  return std::make_unique<ActivationOp>(Settings{"elu", Activation::elu, false, 16, {.a = alpha, .b = 1, .c = 1}});
+}
+
+std::unique_ptr<Op> make_selu(const Attributes& attributes) {
+  attributes.check_known("selu", {"alpha", "gamma"});
+  const float alpha = finite(attributes, "selu", "alpha", 1.6732632423543772);
+  const float gamma = finite(attributes, "selu", "gamma", 1.0507009873554805);
+  return std::make_unique<ActivationOp>(
+      Settings{"selu", Activation::elu, false, 16, {.a = alpha * gamma, .b = gamma, .c = 1}});
+}
+
+std::unique_ptr<Op> make_celu(const Attributes& attributes) {
+  attributes.check_known("celu", {"alpha"});
+  const float alpha = finite(attributes, "celu", "alpha", 1.0);
+  require(std::isfinite(1 / alpha), "celu", "alpha must not be zero, got ", alpha);
+  return std::make_unique<ActivationOp>(
+      Settings{"celu", Activation::elu, false, 16, {.a = alpha, .b = 1, .c = 1 / alpha}});
+}
+
+std::unique_ptr<Op> make_softplus(const Attributes& attributes) {
+  attributes.check_known("softplus", {"beta", "threshold"});
+  const float beta = finite(attributes, "softplus", "beta", 1.0);
+  require(beta != 0, "softplus", "beta must not be zero");
+  return std::make_unique<ActivationOp>(Settings{"softplus", Activation::softplus, false, 24,
+                                                 {.a = beta, .b = finite(attributes, "softplus", "threshold", 20.0)}});
+}
+
+std::unique_ptr<Op> make_threshold(const Attributes& attributes) {
+  attributes.check_known("threshold", {"threshold", "value"});
+  return std::make_unique<ActivationOp>(Settings{"threshold", Activation::threshold, false, 2,
+                                                 {.a = finite(attributes, "threshold", "threshold", 0.0),
+                                                  .b = finite(attributes, "threshold", "value", 0.0)}});
+}
+
+std::unique_ptr<Op> make_clamp(const Attributes& attributes) {
+  attributes.check_known("clamp", {"min", "max"});
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  const double lower = attributes.number("clamp", "min", -kInfinity);
+  const double upper = attributes.number("clamp", "max", kInfinity);
+  require(!std::isnan(lower) && !std::isnan(upper), "clamp", "min and max must be numbers, got ", lower, " and ", upper);
+  return std::make_unique<ActivationOp>(
+      Settings{"clamp", Activation::clamp, false, 2,
+               {.a = static_cast<float>(lower), .b = static_cast<float>(upper)}});
 }
 
 std::unique_ptr<Op> make_gelu(const Attributes& attributes) {

@@ -121,7 +121,7 @@ void activation_gradient(Activation f, const Tensor& y, const Tensor& dy, float*
   const ActivationKernels& kernels = table().elementwise.activation[static_cast<int>(f)];
   if (!db) {
     return parallel_blocks({&dy, &y}, 1, [&](const RowBlock& b) {
-      kernels.backward(b.rows, b.columns, b.in(dy), b.in(y), b.out(dy), 0);
+      kernels.backward(b.rows, b.columns, b.in(dy), b.in(y), b.out(dy), {});
     });
   }
   const int64_t channels = dy.c(), pixels = dy.pixels();

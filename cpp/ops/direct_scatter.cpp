@@ -122,7 +122,7 @@ void ScatterConvolution::store_row(const float* sums, int64_t n, int64_t row, co
     const float* residual = epilogue.residual_at(pixel);
     const int64_t step = epilogue.residual_pitch;
     if (residual) {
-      table().elementwise.add(columns, g_.c, {from, g_.c}, {residual, step}, false, {to, g_.c});
+      table().arithmetic.of(Binary::add)(columns, g_.c, {from, g_.c}, {residual, step}, {to, g_.c});
       if (to != residual)
         table().pack.store_rows(residual + columns * step, step, g_.w - columns, g_.c, to + columns * g_.c, g_.c,
                                 false);

@@ -235,7 +235,7 @@ void WinogradWeight::add_parts(const Block& b, int64_t row, int64_t rows, float*
   for (int64_t p = 0; p < kPoints; ++p) {
     float* sum = u + p * u_step_ + row * block_o_;
     for (int64_t i = 1; i < parts_; ++i)
-      table().elementwise.add(rows, b.o.count, {sum, block_o_}, {sum + i * part, block_o_}, false, {sum, block_o_});
+      table().arithmetic.of(Binary::add)(rows, b.o.count, {sum, block_o_}, {sum + i * part, block_o_}, {sum, block_o_});
   }
 }
 

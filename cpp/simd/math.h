@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// exp, log, log1p, tanh, sigmoid and erf on Vec, to a few units in the last place. Infinities, NaN and arguments of any
+// exp, expm1, log, log1p, tanh, sigmoid, erf, floor and ceil on Vec, to a few units in the last place. Infinities, NaN and arguments of any
 // size give what the C library gives; results below the smallest normal number may be flushed to zero.
 //
 // Range reductions and the polynomials of exp, log and tanh: S. L. Moshier, Cephes Mathematical Library (expf, logf,
@@ -22,18 +22,26 @@ CC_INLINE Vec polynomial(Vec x, float c0, Rest... rest) {
 CC_INLINE Vec negate(Vec x) { return sub(zero(), x); }
 CC_INLINE Vec with_sign_of(Vec magnitude, Vec sign) { return if_gt(zero(), sign, negate(magnitude), magnitude); }
 
+// e^r - 1 for |r| <= ln(2) / 2
+CC_INLINE Vec expm1_near_zero(Vec r) {
+  const Vec p = polynomial(r, 5.0000001201e-1f, 1.6666665459e-1f, 4.1665795894e-2f, 8.3334519073e-3f, 1.3981999507e-3f,
+                           1.9875691500e-4f);
+  return fma(p, mul(r, r), r);
+}
+
 // e^x = 2^k e^r with k = round(x / ln 2), |r| <= ln(2) / 2. The scale goes in halves, since 2^k itself may overflow.
 CC_INLINE Vec exp(Vec x) {
   x = max(set1(-104.0f), min(set1(89.0f), x));  // beyond, the result is 0 or inf; NaN, as second operand, passes
   const Vec k = round(mul(x, set1(1.44269504f)));
   Vec r = fma(k, set1(-0.693359375f), x);
   r = fma(k, set1(2.12194440e-4f), r);
-  const Vec p = polynomial(r, 5.0000001201e-1f, 1.6666665459e-1f, 4.1665795894e-2f, 8.3334519073e-3f, 1.3981999507e-3f,
-                           1.9875691500e-4f);
-  const Vec e = add(fma(p, mul(r, r), r), set1(1.0f));
+  const Vec e = add(expm1_near_zero(r), set1(1.0f));
   const Vec half = round(mul(k, set1(0.5f)));
   return mul(mul(e, pow2i(half)), pow2i(sub(k, half)));
 }
+
+// e^x - 1, without cancellation near zero
+CC_INLINE Vec expm1(Vec x) { return if_gt(set1(0.34f), abs(x), expm1_near_zero(x), sub(exp(x), set1(1.0f))); }
 
 // ln x = e ln 2 + ln m with x = 2^e m, sqrt(1/2) <= m < sqrt(2).
 CC_INLINE Vec log(Vec x) {
@@ -68,6 +76,15 @@ CC_INLINE Vec tanh(Vec x) {
   const Vec near = fma(mul(p, z), x, x);
   const Vec far = sub(set1(1.0f), div(set1(2.0f), add(exp(add(a, a)), set1(1.0f))));
   return if_gt(set1(0.625f), a, near, with_sign_of(far, x));
+}
+
+CC_INLINE Vec floor(Vec x) {
+  const Vec r = round(x);
+  return if_gt(r, x, sub(r, set1(1.0f)), r);
+}
+CC_INLINE Vec ceil(Vec x) {
+  const Vec r = round(x);
+  return if_gt(x, r, add(r, set1(1.0f)), r);
 }
 
 // 1 / (1 + e^-x)

@@ -44,12 +44,13 @@ CC_INLINE Vec sqrt(Vec a) {
   return a;
 }
 CC_INLINE Vec abs(Vec a) { return (Vec)((IntVec)a & 0x7fffffff); }
-// Adding and taking away 1.5 * 2^23 rounds to nearest even for |a| < 2^22; larger values have no fraction that matters.
+// Adding and taking away 2^23 rounds |a| < 2^23 to nearest even; larger values have no fraction.
 CC_INLINE Vec round(Vec a) {
-  const Vec magic = set1(12582912.0f);
-  Vec r = a + magic;
+  const Vec magnitude = abs(a), magic = set1(8388608.0f);
+  Vec r = magnitude + magic;
   __asm__("" : "+m"(r));  // keeps the compiler from folding the pair away
-  return if_gt(set1(4194304.0f), abs(a), r - magic, a);
+  const IntVec sign = (IntVec)a & ~0x7fffffff;
+  return if_gt(magic, magnitude, (Vec)((IntVec)(r - magic) | sign), a);
 }
 using Index = IntVec;
 CC_INLINE Index load_index(const int* p) {

@@ -40,39 +40,67 @@ class Symbol:
         return len(self.shape)
 
     def __add__(self, other: Operand) -> Symbol:
-        return self.tracer.emit("add", {}, (self, other))
+        return self._emit("add", self, other)
 
     def __radd__(self, other: Operand) -> Symbol:
-        return self.tracer.emit("add", {}, (other, self))
-
-    def __mul__(self, other: Operand) -> Symbol:
-        return self.tracer.emit("multiply", {}, (self, other))
-
-    def __rmul__(self, other: Operand) -> Symbol:
-        return self.tracer.emit("multiply", {}, (other, self))
-
-    def __neg__(self) -> Symbol:
-        return self * -1.0
+        return self._emit("add", other, self)
 
     def __sub__(self, other: Operand) -> Symbol:
-        if isinstance(other, Variable):  # stays the parameter itself, with its gradient
-            return -(-self + other)
-        return self + (-other if isinstance(other, Symbol) else -np.asarray(other))
+        return self._emit("subtract", self, other)
 
     def __rsub__(self, other: Operand) -> Symbol:
-        return -self + other
+        return self._emit("subtract", other, self)
+
+    def __mul__(self, other: Operand) -> Symbol:
+        return self._emit("multiply", self, other)
+
+    def __rmul__(self, other: Operand) -> Symbol:
+        return self._emit("multiply", other, self)
+
+    def __truediv__(self, other: Operand) -> Symbol:
+        return self._emit("divide", self, other)
+
+    def __rtruediv__(self, other: Operand) -> Symbol:
+        return self._emit("divide", other, self)
+
+    def __pow__(self, other: Operand) -> Symbol:
+        return self._emit("power", self, other)
+
+    def __rpow__(self, other: Operand) -> Symbol:
+        return self._emit("power", other, self)
+
+    def __neg__(self) -> Symbol:
+        return self._emit("neg", self)
+
+    def __abs__(self) -> Symbol:
+        return self._emit("abs", self)
+
+    def __lt__(self, other: Operand) -> Symbol:
+        return self._emit("less", self, other)
+
+    def __le__(self, other: Operand) -> Symbol:
+        return self._emit("less_equal", self, other)
+
+    def __gt__(self, other: Operand) -> Symbol:
+        return self._emit("greater", self, other)
+
+    def __ge__(self, other: Operand) -> Symbol:
+        return self._emit("greater_equal", self, other)
+
+    def _emit(self, kind: str, *operands: Operand) -> Symbol:
+        return self.tracer.emit(kind, {}, same_rank(operands))
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Operand, **options: Any) -> Symbol:
-        """array + symbol and array * symbol; no other function of NumPy."""
-        kind = "add" if ufunc is np.add else "multiply" if ufunc is np.multiply else None
+        """Operators with an array in front; no other function of NumPy."""
+        kind = _OF_NUMPY.get(ufunc)
         if kind is None or method != "__call__" or options or len(inputs) != 2:
             self._refuse()
-        return self.tracer.emit(kind, {}, inputs)
+        return self._emit(kind, *inputs)
 
     def _refuse(self, *_: object, **__: object) -> NoReturn:
         raise TypeError(
             f"{self!r} has no values yet: forward is traced once, with symbols; compute with convcore.functional, "
-            "+ and *, and branch on .shape only"
+            "+, -, * and /, and branch on .shape only"
         )
 
     __array__ = __bool__ = __float__ = __int__ = __len__ = __iter__ = __getitem__ = _refuse
@@ -81,8 +109,32 @@ class Symbol:
         return f"Symbol(shape={self.shape}, dtype={self.dtype})"
 
 
+_OF_NUMPY: Mapping[np.ufunc, str] = {
+    np.add: "add",
+    np.subtract: "subtract",
+    np.multiply: "multiply",
+    np.true_divide: "divide",
+    np.power: "power",
+    np.less: "less",
+    np.less_equal: "less_equal",
+    np.greater: "greater",
+    np.greater_equal: "greater_equal",
+}
+
 Operand: TypeAlias = Symbol | Variable | ArrayLike
 T = TypeVar("T", Symbol, Array)  # what goes in comes out: symbols while tracing, arrays else
+
+
+def same_rank(operands: Sequence[Operand]) -> list[Operand]:
+    """Operands of which one is a symbol; symbols of fewer axes than another operand has get axes of 1 in front, as in
+    NumPy. The tracer does the same for what is no symbol."""
+    rank = max(x.ndim if isinstance(x, (Symbol, Variable)) else np.ndim(x) for x in operands)
+    return [
+        x.tracer.emit("rearrange", {"shape": [1] * (rank - x.ndim) + list(x.shape)}, (x,))
+        if isinstance(x, Symbol) and x.ndim < rank
+        else x
+        for x in operands
+    ]
 
 
 class Tracer:

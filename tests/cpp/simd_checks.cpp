@@ -135,8 +135,8 @@ void check_halves(float* end, Report report) {
 }
 
 void check_rounding(Report report) {
-  static const float in[] = {0.5f, 1.5f, 2.5f, -0.5f, -1.5f, 0.4999999f, 2.6f, -3.4f, 8388609.0f, -1e20f, kInf};
-  static const float out[] = {0, 2, 2, -0.0f, -2, 0, 3, -3, 8388609.0f, -1e20f, kInf};
+  static const float in[] = {0.5f, 1.5f, 2.5f, -0.5f, -1.5f, 0.4999999f, 2.6f, -3.4f, 4194304.5f, -8388607.5f, 8388609.0f, -1e20f, kInf};
+  static const float out[] = {0, 2, 2, -0.0f, -2, 0, 3, -3, 4194304.0f, -8388608.0f, 8388609.0f, -1e20f, kInf};
   for (int i = 0; i < static_cast<int>(sizeof in / sizeof *in); ++i) {
     const Lanes l = lanes(round(set1(in[i])));
     for (float f : l.f) report(f == out[i], "round to nearest even");

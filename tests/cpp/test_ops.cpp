@@ -42,7 +42,9 @@ class Fuzzer {
     static const char* names[] = {"stride", "padding", "dilation", "groups", "algorithm", "output_padding", "kernel_size",
                                   "output_size", "ceil_mode", "count_include_pad", "start_dim", "eps", "momentum", "size",
                                   "alpha", "beta", "k", "p", "negative_slope", "approximate", "scale", "mean", "std",
-                                  "label_smoothing", "ignore_index", "reduction", "margin", "delta"};
+                                  "label_smoothing", "ignore_index", "reduction", "margin", "delta", "gamma",
+                                  "threshold", "value", "min", "max", "axis", "axes", "function", "keepdims", "largest",
+                                  "select_last_index"};
     Attributes result;
     for (const char* name : names)
       if (chance(0.5)) result.set(name, attribute(name));
@@ -77,11 +79,13 @@ class Fuzzer {
   }
   Attribute attribute(const std::string& name) {
     static const std::set<std::string> pairs = {"stride", "dilation", "output_padding", "kernel_size", "output_size"};
-    static const std::set<std::string> flags = {"ceil_mode", "count_include_pad"};
-    static const std::set<std::string> counts = {"groups", "start_dim", "size", "ignore_index"};
+    static const std::set<std::string> flags = {"ceil_mode", "count_include_pad", "keepdims", "largest", "select_last_index"};
+    static const std::set<std::string> counts = {"groups", "start_dim", "size", "ignore_index", "axis"};
     static const std::map<std::string, std::vector<std::string>> words = {{"algorithm", {"auto", "direct", "im2col"}},
                                                                           {"approximate", {"none", "tanh"}},
                                                                           {"reduction", {"mean", "sum"}},
+                                                                          {"function", {"sum", "max", "prod", "l2",
+                                                                                        "log_sum_exp"}},
                                                                           {"padding", {"valid", "same", "full"}}};
     if (chance(wild_)) return any_type();
     if (pairs.count(name)) return std::vector<int64_t>{integer(), integer()};
@@ -90,6 +94,8 @@ class Fuzzer {
       return it->second[static_cast<size_t>(below(static_cast<int64_t>(it->second.size())))];
     if (flags.count(name)) return chance(0.5);
     if (counts.count(name)) return chance(0.5) ? 1 : integer();
+    if (name == "k" && chance(0.5)) return integer();
+    if (name == "axes") return list(integers_of(1 + below(2)));
     if (name == "mean" || name == "std") return std::vector<double>(static_cast<size_t>(1 + below(3)), number());
     return number();
   }

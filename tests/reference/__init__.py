@@ -1,6 +1,6 @@
 """Every op in NumPy and float64, forward and backward, with the bound on float32's error. Calls nothing of convcore."""
 
-from . import activations, arithmetic, conv, losses, norm, pool, shape
+from . import activations, arithmetic, conv, elementwise, losses, norm, pool, shape
 from .common import Array, Attributes, ReferenceOp
 
 OPS: dict[str, ReferenceOp] = {
@@ -10,6 +10,7 @@ OPS: dict[str, ReferenceOp] = {
     **norm.OPS,
     **losses.OPS,
     **arithmetic.OPS,
+    **elementwise.OPS,
     **shape.OPS,
 }
 

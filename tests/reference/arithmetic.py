@@ -1,55 +1,10 @@
-"""Adding, multiplying, joining and reshaping in float64."""
+"""Joining and reshaping in float64."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
-from .common import SMALL, Array, Attributes, ReferenceOp
-
-
-def _reduce_to(grad: Array, shape: tuple[int, ...]) -> Array:
-    """The gradient of broadcasting: a sum over the broadcast axes."""
-    axes = tuple(i for i, (g, s) in enumerate(zip(grad.shape, shape, strict=True)) if s == 1 and g != 1)
-    return grad.sum(axes, keepdims=True)
-
-
-def _fan(grad: Array, shape: tuple[int, ...]) -> float:
-    return grad.size / max(1, int(np.prod(shape)))
-
-
-def add(a: Attributes, x: Array, y: Array) -> Array:
-    return x + y
-
-
-def add_error(a: Attributes, x: Array, y: Array) -> Array:
-    return np.abs(x + y)
-
-
-def add_backward(a: Attributes, inputs: Sequence[Array], grad: Array) -> list[Array | None]:
-    return [_reduce_to(grad, x.shape) for x in inputs]
-
-
-def add_backward_error(a: Attributes, inputs: Sequence[Array], grad: Array) -> list[Array | None]:
-    return [_fan(grad, x.shape) * _reduce_to(np.abs(grad), x.shape) for x in inputs]
-
-
-def multiply(a: Attributes, x: Array, y: Array) -> Array:
-    return x * y
-
-
-def multiply_error(a: Attributes, x: Array, y: Array) -> Array:
-    return np.abs(x * y)
-
-
-def multiply_backward(a: Attributes, inputs: Sequence[Array], grad: Array) -> list[Array | None]:
-    x, y = inputs
-    return [_reduce_to(grad * y, x.shape), _reduce_to(grad * x, y.shape)]
-
-
-def multiply_backward_error(a: Attributes, inputs: Sequence[Array], grad: Array) -> list[Array | None]:
-    x, y = inputs
-    bounds = multiply_backward(a, [np.abs(x), np.abs(y)], np.abs(grad))
-    return [(_fan(grad, v.shape) + SMALL) * b for b, v in zip(bounds, inputs, strict=True) if b is not None]
+from .common import Array, Attributes, ReferenceOp
 
 
 def concat(a: Attributes, *inputs: Array) -> Array:
@@ -71,8 +26,6 @@ def flatten_backward(a: Attributes, inputs: Sequence[Array], grad: Array) -> lis
 
 
 OPS: dict[str, ReferenceOp] = {
-    "add": ReferenceOp(add, add_error, add_backward, add_backward_error),
-    "multiply": ReferenceOp(multiply, multiply_error, multiply_backward, multiply_backward_error),
     "concat": ReferenceOp(
         concat,
         lambda a, *inputs: 0 * concat(a, *inputs),

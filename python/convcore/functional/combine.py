@@ -36,35 +36,6 @@ def flatten(x: T, start_dim: int = 1, end_dim: int = -1) -> T:
     return apply("flatten", {"start_dim": integer("flatten", "start_dim", start_dim)}, x)
 
 
-def add(x: T, other: Operand) -> T:
-    """x + other. Equal shapes, or each axis of other (or of x) may be 1 or, in front, missing, and is then repeated.
-
-    On symbols also written x + other, where other may be a number, or an array or parameter (1, C, 1, 1).
-    Raises ShapeError where shapes do not fit, TypeError for wrong types. Source: torch.add.
-    """
-    x, other = _same_rank(x, other)
-    return apply("add", {}, x, other)
-
-
-def multiply(x: T, other: Operand) -> T:
-    """x * other. Equal shapes, or each axis of other (or of x) may be 1 or, in front, missing, and is then repeated.
-
-    On symbols also written x * other, where other may be a number, or an array or parameter (1, C, 1, 1).
-    Raises ShapeError where shapes do not fit, TypeError for wrong types. Source: torch.mul.
-    """
-    x, other = _same_rank(x, other)
-    return apply("multiply", {}, x, other)
-
-
-def _same_rank(x: Any, other: Any) -> tuple[Any, Any]:
-    """Arrays get axes of 1 in front, as in NumPy; the tracer does the same for constants beside symbols."""
-    if isinstance(x, Symbol) or isinstance(other, Symbol):
-        return x, other
-    x, other = (np.asarray(value) for value in arrays([x, other]))
-    rank = max(x.ndim, other.ndim)
-    return x.reshape((1,) * (rank - x.ndim) + x.shape), other.reshape((1,) * (rank - other.ndim) + other.shape)
-
-
 def concat(xs: Sequence[T], dim: int = 1) -> T:
     """Joins along the channels. xs: one or more (N, C_i, ...) that agree but for C_i. Returns (N, sum C_i, ...).
 
