@@ -37,6 +37,7 @@ from .loss import (
     l1_loss,
     mse_loss,
     multi_margin_loss,
+    nll_loss,
 )
 from .pool import (
     adaptive_avg_pool2d,
@@ -46,12 +47,15 @@ from .pool import (
     avg_pool2d_backward,
     global_avg_pool2d,
     global_max_pool2d,
+    lp_pool2d,
     max_pool1d,
     max_pool2d,
     max_pool2d_backward,
+    max_unpool2d,
     sum_pool2d,
     sum_pool2d_backward,
 )
+from .select import chunk, expand, narrow, pad, split, take, tile
 from .shape import channel_shuffle, permute, pixel_shuffle, pixel_unshuffle, reshape, squeeze, unsqueeze
 
 __all__ = [
@@ -64,6 +68,7 @@ __all__ = [
     "batch_norm",
     "binary_cross_entropy_with_logits",
     "channel_shuffle",
+    "chunk",
     "col2im",
     "concat",
     "conv1d",
@@ -76,6 +81,7 @@ __all__ = [
     "correct_count",
     "cross_entropy",
     "dropout",
+    "expand",
     "flatten",
     "gelu",
     "global_avg_pool2d",
@@ -89,13 +95,18 @@ __all__ = [
     "linear",
     "local_response_norm",
     "log_softmax",
+    "lp_pool2d",
     "max_pool1d",
     "max_pool2d",
     "max_pool2d_backward",
+    "max_unpool2d",
     "mse_loss",
     "multi_margin_loss",
     "multiply",
+    "narrow",
+    "nll_loss",
     "normalize",
+    "pad",
     "permute",
     "pixel_shuffle",
     "pixel_unshuffle",
@@ -105,9 +116,12 @@ __all__ = [
     "sigmoid",
     "silu",
     "softmax",
+    "split",
     "squeeze",
     "sum_pool2d",
     "sum_pool2d_backward",
+    "take",
     "tanh",
+    "tile",
     "unsqueeze",
 ]
