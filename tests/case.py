@@ -11,7 +11,7 @@ import numpy as np
 from reference import Array
 
 Shape = tuple[int, ...]
-WEIGHTED = ("cross_entropy", "multi_margin_loss", "bce_with_logits")
+WEIGHTED = ("cross_entropy", "nll_loss", "multi_margin_loss", "bce_with_logits")
 
 
 def statistics_of(x: Array, parts: int) -> Array:

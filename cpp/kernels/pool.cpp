@@ -182,8 +182,9 @@ CC_INLINE void sum_pixel(const float* x, int64_t row, int64_t column, int64_t ah
 
 CC_INLINE void sum_run(const PoolArgs& a, const float* x, int64_t ahead, int rows, int columns, float scale, int count,
                        float* y) {
+  const int64_t row = int64_t{a.row_dilation} * a.width * a.x_pitch, column = a.column_dilation * a.x_pitch;
   for (int i = 0; i < count; ++i, x += a.run_step * a.x_pitch, y += a.y_pitch)
-    sum_pixel(x, a.width * a.x_pitch, a.x_pitch, ahead, rows, columns, scale, a.channels, y);
+    sum_pixel(x, row, column, ahead, rows, columns, scale, a.channels, y);
 }
 
 void sum_row(const PoolArgs& a, int row, const float* x, float* y) {

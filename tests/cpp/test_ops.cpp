@@ -36,13 +36,16 @@ class Fuzzer {
   void start_round() {
     wild_ = chance(0.3) ? 0.3 : 0.0;
     for (int64_t& d : palette_) d = 1 + below(5);
+    rank_ = 2 + below(3);
   }
 
   Attributes attributes() {
     static const char* names[] = {"stride", "padding", "dilation", "groups", "algorithm", "output_padding", "kernel_size",
                                   "output_size", "ceil_mode", "count_include_pad", "start_dim", "eps", "momentum", "size",
                                   "alpha", "beta", "k", "p", "negative_slope", "approximate", "scale", "mean", "std",
-                                  "label_smoothing", "ignore_index", "reduction", "margin", "delta"};
+                                  "label_smoothing", "ignore_index", "reduction", "margin", "delta", "axis", "starts",
+                                  "steps", "sizes", "pads", "mode", "value", "shape", "repeats", "indices",
+                                  "index_shape"};
     Attributes result;
     for (const char* name : names)
       if (chance(0.5)) result.set(name, attribute(name));
@@ -58,7 +61,7 @@ class Fuzzer {
       else if (i > 0 && chance(0.3))
         specs.push_back(labels_for(specs[0].shape));
       else
-        specs.push_back({shape(i == 0 ? 2 + below(3) : below(5)), dtype()});
+        specs.push_back({shape(i == 0 ? rank_ : below(5)), dtype()});
     }
     return specs;
   }
@@ -78,10 +81,13 @@ class Fuzzer {
   Attribute attribute(const std::string& name) {
     static const std::set<std::string> pairs = {"stride", "dilation", "output_padding", "kernel_size", "output_size"};
     static const std::set<std::string> flags = {"ceil_mode", "count_include_pad"};
-    static const std::set<std::string> counts = {"groups", "start_dim", "size", "ignore_index"};
+    static const std::set<std::string> counts = {"groups", "start_dim", "size", "ignore_index", "axis"};
+    static const std::map<std::string, int64_t> lowest = {{"starts", 0}, {"steps", -2}, {"sizes", 0}, {"pads", -2},
+                                                          {"shape", 1},  {"repeats", 0}, {"indices", -2}};
     static const std::map<std::string, std::vector<std::string>> words = {{"algorithm", {"auto", "direct", "im2col"}},
                                                                           {"approximate", {"none", "tanh"}},
-                                                                          {"reduction", {"mean", "sum"}},
+                                                                          {"reduction", {"mean", "sum", "none"}},
+                                                                          {"mode", {"constant", "edge", "reflect", "wrap"}},
                                                                           {"padding", {"valid", "same", "full"}}};
     if (chance(wild_)) return any_type();
     if (pairs.count(name)) return std::vector<int64_t>{integer(), integer()};
@@ -90,6 +96,12 @@ class Fuzzer {
       return it->second[static_cast<size_t>(below(static_cast<int64_t>(it->second.size())))];
     if (flags.count(name)) return chance(0.5);
     if (counts.count(name)) return chance(0.5) ? 1 : integer();
+    if (name == "index_shape") return list(integers_of(below(3)));
+    if (const auto it = lowest.find(name); it != lowest.end()) {
+      std::vector<int64_t> v(static_cast<size_t>(name == "pads" ? 2 * rank_ : rank_));
+      for (int64_t& i : v) i = chance(wild_) ? integer() : it->second + below(4);
+      return list(v);
+    }
     if (name == "mean" || name == "std") return std::vector<double>(static_cast<size_t>(1 + below(3)), number());
     return number();
   }
@@ -125,6 +137,7 @@ class Fuzzer {
 
   std::mt19937 random_;
   double wild_ = 0;
+  int64_t rank_ = 4;  // of the first input, as a rule
   int64_t palette_[3] = {1, 2, 3};
 };
 

@@ -10,7 +10,7 @@ import numpy as np
 from ..arguments import axis, integer, integers, number
 from ..parameter import Variable
 from ..symbol import Operand, Symbol, T
-from .dispatch import apply, shape_of
+from .dispatch import apply, named, shape_of
 from .shape import reshape
 
 _MODES = {"constant": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
@@ -112,19 +112,21 @@ def take(x: T, indices: Operand, dim: int = 0) -> T:
     Source: numpy.take; ONNX Gather.
     """
     d = axis("take", dim, len(shape_of(x)))
+    attributes: dict[str, Any] = {"axis": d}
+    table: Any = x
     if isinstance(indices, Symbol):
-        table: Any = x
         if not isinstance(x, Symbol):  # as it is, not broadcast to the rank of the indices
             table = indices.tracer.emit("channels_last", {}, (x,))
-        taken: T = apply("gather", {"axis": d}, table, indices)
-        return taken
-    array = np.asarray(indices.data if isinstance(indices, Variable) else indices)
-    if array.dtype.kind not in "iu" and array.size:
-        raise TypeError(f"take: indices must be integers, got {array.dtype}")
-    if not isinstance(x, Symbol) and array.ndim:
-        return apply("gather", {"axis": d}, x, array.astype(np.int64))
-    numbers = [int(i) for i in array.ravel()]
-    return apply("gather", {"axis": d, "indices": numbers, "index_shape": list(array.shape)}, x)
+    else:
+        array = np.asarray(indices.data if isinstance(indices, Variable) else indices)
+        if array.dtype.kind not in "iu" and array.size:
+            raise TypeError(f"take: indices must be integers, got {array.dtype}")
+        indices = array.astype(np.int64)
+        if isinstance(x, Symbol) or array.ndim == 0:
+            attributes |= {"indices": [int(i) for i in array.ravel()], "index_shape": list(array.shape)}
+    with named("take", "gather"):
+        taken: T = apply("gather", attributes, table, *([] if "indices" in attributes else [indices]))
+    return taken
 
 
 def _part(x: T, dim: int, start: int, size: int) -> T:
