@@ -193,6 +193,75 @@ def test_gradients_of_slices_in_programs() -> None:
         np.testing.assert_allclose(gradients[name], value.grad.numpy(), rtol=1e-4, atol=1e-6)
 
 
+class Mixture(nn.Module):
+    """A map that all these ops read, so that their gradients meet in it."""
+
+    def __init__(self) -> None:
+        self.conv = nn.Conv2d(3, 6, 3)
+
+    def forward(self, x: Any) -> Any:
+        y = self.conv(x)
+        pooled, at = F.max_pool2d(y, 2, return_indices=True)
+        parts = [
+            F.pad(y, (1, 2, 1, 0), "reflect")[:, :, :4, :6],
+            F.tile(y[:, :, 1:3, :3], (1, 1, 2, 2)),
+            F.expand(y[:, :, :1], y.shape),
+            F.take(y, [3, 0, -1, 3], 2),
+            F.max_unpool2d(pooled, at, 2),
+            F.lp_pool2d(F.pad(y, (1, 1, 1, 1)), 2, 3, 1),
+        ]
+        return F.concat([F.concat(parts), F.tile(y[1:], (2, 6, 1, 1))], 2)
+
+
+def mixed(torch: Any, y: Any) -> Any:
+    """What Mixture does, in PyTorch."""
+    f = torch.nn.functional
+    pooled, at = f.max_pool2d(y, 2, return_indices=True)
+    parts = [
+        f.pad(y, (1, 2, 1, 0), "reflect")[:, :, :4, :6],
+        y[:, :, 1:3, :3].tile(1, 1, 2, 2),
+        y[:, :, :1].expand(y.shape),
+        y[:, :, [3, 0, -1, 3]],
+        f.max_unpool2d(pooled, at, 2),
+        f.lp_pool2d(f.pad(y, (1, 1, 1, 1)), 2, 3, 1),
+    ]
+    return torch.cat([torch.cat(parts, 1), y[1:].tile(2, 6, 1, 1)], 2)
+
+
+def test_gradients_meet() -> None:
+    torch = pytest.importorskip("torch")
+    model, x = Mixture(), normal(2, 3, 6, 8)
+    weight, bias = (
+        torch.tensor(np.asarray(model.state_dict()[f"conv.{n}"]), requires_grad=True) for n in ("weight", "bias")
+    )
+    expected = mixed(torch, torch.nn.functional.conv2d(torch.from_numpy(x), weight, bias))
+    y = model(x)
+    np.testing.assert_allclose(y, expected.detach().numpy(), rtol=1e-5, atol=1e-6)
+    target = normal(*y.shape)
+    loss, gradients = cc.value_and_grad(model, nn.MSELoss())(x, target)
+    wanted = ((expected - torch.from_numpy(target)) ** 2).mean()
+    wanted.backward()
+    assert loss == pytest.approx(wanted.item(), rel=1e-5)
+    np.testing.assert_allclose(gradients["conv.weight"], weight.grad.numpy(), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(gradients["conv.bias"], bias.grad.numpy(), rtol=1e-4, atol=1e-5)
+
+
+class NLLLoss(nn.Module):
+    target_dtype = "int64"
+
+    def forward(self, x: Any, target: Any) -> Any:
+        return F.nll_loss(F.log_softmax(x), target)
+
+
+def test_nll_loss_trains_as_cross_entropy() -> None:
+    model, x, labels = nn.Conv2d(3, 6, 3), normal(2, 3, 6, 8), RNG.integers(0, 6, (2, 4, 6))
+    loss, gradients = cc.value_and_grad(model, NLLLoss())(x, labels)
+    same, wanted = cc.value_and_grad(model, nn.CrossEntropyLoss())(x, labels)
+    assert loss == pytest.approx(same, rel=1e-5)
+    for name, gradient in gradients.items():
+        np.testing.assert_allclose(gradient, wanted[name], rtol=1e-4, atol=1e-6)
+
+
 def test_a_slice_of_what_is_overwritten_is_a_copy() -> None:
     def forward(x: Any) -> Any:
         y = F.sigmoid(x)

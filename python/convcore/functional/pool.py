@@ -157,6 +157,8 @@ def avg_pool2d_backward(
     padding: IntOrPair = 0,
     ceil_mode: bool = False,
     count_include_pad: bool = True,
+    *,
+    dilation: IntOrPair = 1,
 ) -> Array:
     """The gradient of `avg_pool2d` for x: each window's gradient is spread evenly over it.
 
@@ -167,6 +169,7 @@ def avg_pool2d_backward(
     expect_arrays(op, "(N, C, H, W)", x=x)
     count = _flag(op, "count_include_pad", count_include_pad)
     attributes = _pool(op, kernel_size, stride, padding, ceil_mode, count_include_pad=count)
+    attributes["dilation"] = pair(op, "dilation", dilation)
     return input_gradient(op, attributes, x, grad_output)
 
 
