@@ -16,7 +16,7 @@ WHOLE = (  # numbers of which some are equal, and some 0
     *("equal", "less", "less_equal", "greater", "greater_equal", "maximum", "minimum", "where"),
     *("logical_and", "logical_or", "logical_xor", "logical_not"),
 )
-WEIGHTED = ("cross_entropy", "multi_margin_loss", "bce_with_logits")
+WEIGHTED = ("cross_entropy", "nll_loss", "multi_margin_loss", "bce_with_logits")
 
 
 def statistics_of(x: Array, parts: int) -> Array:

@@ -104,8 +104,40 @@ def _average_cases(kind: str) -> list[Case]:
         cases += [
             Case(kind, ((2, 3, 7, 8),), inside),
             Case(kind, ((1, 17, 6, 7),), {**inside, "ceil_mode": True}),
+            *(
+                Case(kind, ((2, 17, 9, 8),), {**a, "dilation": [2, 3], "padding": [1, 0]})
+                for a in (overlapping, inside)
+            ),
+            Case(kind, ((1, 5, 9, 11),), {**overlapping, "dilation": [2, 2], "ceil_mode": True}),
+            Case(kind, ((1, 5, 9, 3),), {**inside, "kernel_size": [2, 3], "dilation": [3, 2]}),
         ]
     return cases
+
+
+def _lp_pool_cases() -> list[Case]:
+    settings: list[dict[str, Any]] = [{}, {"p": 1}, {"p": 3}, {"p": 2.5}]
+    overlapping = {"kernel_size": [3, 3], "stride": [2, 2], "padding": [1, 1]}
+    return [
+        *(Case("lp_pool2d", ((2, c, 5, 6),), {"kernel_size": [2, 2]}) for c in TAILS),
+        *(Case("lp_pool2d", ((2, 5, 7, 6),), {**overlapping, **a}) for a in settings),
+        Case("lp_pool2d", ((2, 17, 9, 11),), {**overlapping, "dilation": [2, 2], "p": 4}),
+        Case("lp_pool2d", ((1, 5, 7, 5),), {"kernel_size": [2, 2], "ceil_mode": True, "p": 3}),
+        Case("lp_pool2d", ((2, 6, 11),), {"kernel_size": [1, 3], "stride": [1, 2]}),
+        Case("lp_pool2d", ((0, 3, 4, 4),), {"kernel_size": [2, 2]}),
+    ]
+
+
+def _max_unpool_cases() -> list[Case]:
+    def case(x: Shape, h: int, w: int) -> Case:
+        return Case("max_unpool2d", (x, x), {"output_size": [h, w]}, classes=h * w)
+
+    return [
+        *(case((2, c, 3, 2), 6, 4) for c in TAILS),
+        case((1, 2, 4, 4), 2, 3),
+        case((2, 5, 7), 1, 15),
+        case((0, 3, 4, 4), 8, 8),
+        case((2, 40, 20, 20), 40, 40),
+    ]
 
 
 def _adaptive_cases(kind: str) -> list[Case]:
@@ -210,6 +242,23 @@ def _cross_entropy_cases() -> list[Case]:
         case((8, 6), scale=40),
         case((128, 1000)),
         case((2, 21, 30, 30)),
+        case((9, 10), weighted=True, label_smoothing=0.2, reduction="none"),
+        case((2, 5, 9), ignore_index=3, reduction="none"),
+        case((2, 5, 4, 3), weighted=True, ignore_index=2, reduction="none"),
+    ]
+
+
+def _nll_loss_cases() -> list[Case]:
+    shapes = ((6, 1), (30, 4), (3, 5, 7), (2, 5, 4, 3), (2, 3, 4, 2, 5), (2, 3, 1, 2, 2, 3), (2, 21, 30, 30))
+    settings: list[dict[str, Any]] = [{}, {"reduction": "sum"}, {"reduction": "none"}]
+    return [
+        case
+        for a in settings
+        for x in shapes
+        for case in (
+            Case("nll_loss", (x, (x[0], *x[2:])), a, classes=x[1]),
+            Case("nll_loss", (x, (x[0], *x[2:]), (x[1],)), {**a, "ignore_index": 2}, classes=x[1]),
+        )
     ]
 
 
@@ -257,6 +306,17 @@ def _concat_cases() -> list[Case]:
         Case("concat", ((3, 4, 6), (3, 5, 6))),
         Case("concat", ((0, 4, 3, 3), (0, 5, 3, 3))),
         Case("concat", ((2, 32, 28, 28), (2, 33, 28, 28))),
+        Case("concat", ((2, 3, 4, 5), (1, 3, 4, 5)), {"axis": 0}),
+        Case("concat", ((2, 3, 4, 5), (2, 3, 1, 5), (2, 3, 17, 5)), {"axis": 2}),
+        Case("concat", ((2, 9, 4, 5), (2, 9, 4, 3)), {"axis": 3}),
+        Case("concat", ((3, 4, 6), (3, 4, 1)), {"axis": 2}),
+        Case("concat", ((3, 4), (2, 4)), {"axis": 0}),
+        Case("concat", ((3,), (0,), (5,)), {"axis": 0}),
+        *(
+            Case("concat", ((2, 2, 2, 2, 2), tuple(3 if i == d else 2 for i in range(5))), {"axis": d})
+            for d in range(5)
+        ),
+        Case("concat", ((1, 2, 3, 1, 2, 3), (1, 2, 3, 4, 2, 3)), {"axis": 3}),
     ]
 
 
@@ -279,6 +339,8 @@ CASES: dict[str, list[Case]] = {
     "max_pool2d": _max_pool_cases(),
     "avg_pool2d": _average_cases("avg_pool2d"),
     "sum_pool2d": _average_cases("sum_pool2d"),
+    "lp_pool2d": _lp_pool_cases(),
+    "max_unpool2d": _max_unpool_cases(),
     "adaptive_avg_pool2d": _adaptive_cases("adaptive_avg_pool2d"),
     "adaptive_max_pool2d": _adaptive_cases("adaptive_max_pool2d"),
     "softmax": elementwise_cases("softmax"),
@@ -288,6 +350,7 @@ CASES: dict[str, list[Case]] = {
     "local_response_norm": _local_response_norm_cases(),
     "normalize": _normalize_cases(),
     "cross_entropy": _cross_entropy_cases(),
+    "nll_loss": _nll_loss_cases(),
     "hinge_loss": _label_loss_cases("hinge_loss", {}, {"margin": 2.5}),
     "multi_margin_loss": _multi_margin_cases(),
     "mse_loss": _regression_cases("mse_loss"),

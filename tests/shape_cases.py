@@ -53,4 +53,129 @@ def _channels_last_cases() -> list[Case]:
     return [Case("channels_last", (shape,)) for shape in shapes]
 
 
-SHAPE_CASES = {"rearrange": _rearrange_cases(), "channels_last": _channels_last_cases()}
+def _slice(x: tuple[int, ...], *axes: tuple[int, int, int]) -> Case:
+    """axes: (start, step, size) of each."""
+    starts, steps, sizes = ([axis[i] for axis in axes] for i in range(3))
+    return Case("slice", (x,), {"starts": starts, "steps": steps, "sizes": sizes})
+
+
+def _slice_cases() -> list[Case]:
+    return [
+        _slice((2, 17, 5, 6), (0, 1, 2), (3, 1, 9), (0, 1, 5), (0, 1, 6)),
+        _slice((2, 6, 9, 33), (1, 1, 1), (5, -1, 6), (1, 3, 3), (32, -2, 16)),
+        _slice((2, 6, 9, 33), (0, 1, 2), (0, 1, 6), (2, 1, 5), (4, 1, 20)),
+        _slice((9,), (8, -2, 5)),
+        _slice((7, 9), (1, 2, 3), (8, -1, 9)),
+        _slice((2, 20, 18), (0, 1, 2), (19, -3, 6), (1, 1, 17)),
+        _slice((2, 3, 4, 5, 6), (0, 1, 2), (1, 1, 1), (3, -1, 4), (0, 2, 3), (2, 1, 3)),
+        _slice((2, 3, 2, 2, 3, 4), (1, 1, 1), (0, 2, 2), (1, -1, 2), (0, 1, 2), (0, 1, 3), (3, -3, 2)),
+        _slice((2, 3, 4), (0, 1, 2), (3, 1, 0), (0, 1, 4)),
+        _slice((0, 3, 4), (0, 1, 0), (1, 1, 2), (3, -1, 4)),
+        _slice((2, 3, 4, 4), (1, 5, 1), (0, 1, 3), (3, -9, 1), (0, 1, 4)),
+        _slice((4, 96, 40, 40), (0, 1, 4), (16, 1, 64), (0, 1, 40), (0, 1, 40)),
+    ]
+
+
+def _pad(x: tuple[int, ...], *pads: int, mode: str = "constant", **more: float) -> Case:
+    return Case("pad", (x,), {"pads": list(pads), "mode": mode, **more})
+
+
+def _pad_cases() -> list[Case]:
+    return [
+        _pad((2, 5, 4, 6), 0, 0, 1, 2, 0, 0, 3, 1),
+        _pad((2, 5, 4, 6), 1, 2, 0, 0, 0, 3, 0, 1, value=-1.5),
+        _pad((2, 17, 6, 7), 0, -3, -1, 2, 0, 1, 0, -4),
+        _pad((6,), -7, 5),
+        _pad((2, 3), -1, 0, -1, 2),
+        _pad((0, 3, 4, 4), 1, 0, 0, 0, 0, 1, 0, 0, value=2.0),
+        _pad((2, 0, 3), 0, 0, 1, 0, 0, 1),
+        *(
+            case
+            for mode in ("edge", "reflect", "wrap")
+            for case in (
+                _pad((2, 5, 4, 6), 0, 0, 1, 2, 0, 0, 3, 1, mode=mode),
+                _pad((2, 4, 3, 5), 1, 2, -1, 4, 0, 3, 2, -2, mode=mode),
+                _pad((7,), 2, 3, mode=mode),
+                _pad((3, 4), 7, 9, 1, 11, mode=mode),
+                _pad((3, 1, 5), 0, 2, 12, 0, 1, 13, mode=mode),
+                _pad((2, 2, 3, 2, 3), 0, 0, 1, 2, 1, 1, 0, 1, 1, 2, mode=mode),
+                _pad((1, 2, 3, 2, 2, 3), 0, 1, 1, 0, 0, 2, 0, 1, 2, 1, 0, 1, mode=mode),
+                _pad((0, 2, 3), 0, 0, 1, 0, 0, 2, mode=mode),
+                _pad((2, 17, 30, 30), 0, 0, 3, 3, 0, 0, 3, 3, mode=mode),
+            )
+        ),
+    ]
+
+
+def _expand_cases() -> list[Case]:
+    shapes = [
+        ((1, 17, 1, 1), [2, 17, 3, 4]),
+        ((2, 1, 4, 5), [2, 9, 4, 5]),
+        ((2, 3, 1, 5), [1, 1, 4, 1]),
+        ((3, 1), [2, 4, 3, 5]),
+        ((1,), [2, 3, 4]),
+        ((5,), [2, 3, 4, 5]),
+        ((1, 6), [5, 6]),
+        ((3, 4, 1), [2, 3, 4, 5]),
+        ((1, 2, 1, 3, 1), [2, 2, 3, 3, 2]),
+        ((2, 1, 3), [2, 3, 1, 2, 4, 3]),
+        ((1, 3, 1), [0, 3, 2]),
+        ((0, 1, 3), [2, 0, 4, 3]),
+        ((4, 1, 40, 40), [4, 32, 40, 40]),
+        ((1, 1, 1, 1), [2, 3, 50, 50]),
+    ]
+    return [Case("expand", (x,), {"shape": shape}) for x, shape in shapes]
+
+
+def _tile_cases() -> list[Case]:
+    shapes = [
+        ((2, 3, 4, 5), [2, 1, 3, 1]),
+        ((2, 9, 4, 5), [1, 2, 1, 2]),
+        ((4,), [3]),
+        ((3, 5), [2, 3]),
+        ((2, 3, 4), [1, 3, 2]),
+        ((2, 1, 2, 3, 2), [1, 4, 2, 1, 3]),
+        ((1, 2, 1, 3, 2, 2), [2, 1, 2, 2, 1, 2]),
+        ((2, 3), [0, 2]),
+        ((0, 3, 2), [2, 1, 3]),
+        ((2, 33, 20, 20), [1, 2, 1, 2]),
+    ]
+    return [Case("tile", (x,), {"repeats": repeats}) for x, repeats in shapes]
+
+
+def _gather_cases() -> list[Case]:
+    given = [
+        ((2, 6, 4, 5), 1, [5, 0, -1, 0, 3], [5]),
+        ((2, 6, 4, 5), 3, [4, 1, -5, 0], [2, 2]),
+        ((2, 6, 4, 5), 0, [1], []),
+        ((2, 6, 4), 2, [3, -1, 2], [1, 3, 1]),
+        ((7,), 0, [-1, 0, 3, 3], [4]),
+        ((7,), 0, [2], []),
+        ((7, 20), 0, [1, 6, 6, 0, -7, 2], [3, 2]),
+        ((2, 3, 2, 4, 2), 3, [3, 3, 1], [3]),
+        ((2, 3, 2, 2, 2, 3), 5, [2, 0], [2]),
+        ((3, 4), 1, [], [0, 2]),
+        ((0, 4, 3, 3), 2, [2, 1], [2]),
+    ]
+    computed = [
+        ((5, 3), (2, 4), 0),
+        ((2, 6, 4, 5), (7,), 2),
+        ((30, 16), (4, 9, 2), 0),
+        ((6,), (2, 3), 0),
+        ((2, 9), (0,), 1),
+    ]
+    return [
+        *(Case("gather", (x, indices), {"axis": axis}, classes=x[axis]) for x, indices, axis in computed),
+        *(Case("gather", (x,), {"axis": axis, "indices": i, "index_shape": shape}) for x, axis, i, shape in given),
+    ]
+
+
+SHAPE_CASES = {
+    "rearrange": _rearrange_cases(),
+    "channels_last": _channels_last_cases(),
+    "slice": _slice_cases(),
+    "pad": _pad_cases(),
+    "expand": _expand_cases(),
+    "tile": _tile_cases(),
+    "gather": _gather_cases(),
+}

@@ -11,6 +11,7 @@ from convcore import functional as F
 
 KINDS = (
     "cross_entropy",
+    "nll_loss",
     "hinge_loss",
     "multi_margin_loss",
     "mse_loss",

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <limits>
 
+#include "ops/concat.h"
+
 namespace convcore {
 namespace {
 
@@ -195,7 +197,9 @@ void place_gradients(const Graph& graph, std::span<const std::unique_ptr<Op>> op
 }
 
 bool slices_gradient(const Graph& graph, const BackwardStep& step) {
-  return graph.nodes()[step.node].kind == "concat" &&
+  const Node& node = graph.nodes()[step.node];
+  return node.kind == "concat" &&
+         joins_channels(node.attributes, graph.values()[node.outputs[0]].spec.shape.rank()) &&
          std::all_of(step.parts.begin(), step.parts.end(), [&](const GradientPart& p) {
            return graph.values()[p.value].kind == ValueKind::activation;
          });

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "graph/gradient_layout.h"
+#include "ops/concat.h"
 
 namespace convcore {
 namespace {
@@ -29,6 +30,8 @@ class Planner {
     for (int n = 0; n < nodes_; ++n) place_activations(n);
     for (int n = nodes_ - 1; n >= 0; --n)
       if (graph_.nodes()[n].kind == "concat") fold_concat(n);
+    if (backward_.empty())
+      for (int n = 0; n < nodes_; ++n) fold_part(n);
     place_gradients(graph_, ops_, backward_, layout_);
     place_scratch();
     return std::move(layout_);
@@ -151,6 +154,7 @@ class Planner {
   void fold_concat(int n) {
     const Node& node = graph_.nodes()[n];
     const int y = node.outputs[0];
+    if (!joins_channels(node.attributes, shape(y).rank())) return;
     std::vector<int> regions;
     for (int x : node.inputs) {
       if (!is_sliceable(x, y, n)) return;
@@ -172,6 +176,38 @@ class Planner {
       offset += channels_of(shape(x));
     }
     layout_.skip_forward[n] = true;
+  }
+
+  // An output that is a part of its node's input stands there, if it shares its region with none, and nothing overwrites
+  // that of the input before it was last read. Ops that take parameters read them without gaps between pixels.
+  void fold_part(int n) {
+    const Node& node = graph_.nodes()[n];
+    const int x = node.inputs.empty() ? -1 : node.inputs[0], y = node.outputs[0];
+    if (x < 0 || value(x).kind != ValueKind::activation || layout_.skip_forward[n]) return;
+    const View from = layout_.values[x];
+    const int64_t offset = ops_[n]->offset_in_input(from.pitch);
+    const int own = layout_.values[y].region;
+    const Memory memory = region_of(from).memory;
+    const auto lives_there = [&](const View& view) { return view.region == own; };
+    if (offset < 0 || layout_.regions[own].memory != Memory::arena || is_read_as_dense(y) ||
+        std::count_if(layout_.values.begin(), layout_.values.end(), lives_there) > 1 ||
+        (memory != Memory::arena && memory != Memory::output))
+      return;
+    const int last = layout_.regions[own].last;
+    if (overwritten_after(from.region, n) <= last) return;
+    layout_.values[y] = {from.region, from.offset + offset, from.pitch};
+    region_of(from).last = std::max(region_of(from).last, last);
+    layout_.regions[own].memory = Memory::none;
+    layout_.skip_forward[n] = true;
+  }
+
+  bool is_read_as_dense(int v) const {
+    for (int n = 0; n < nodes_; ++n) {
+      const std::vector<int>& inputs = graph_.nodes()[n].inputs;
+      for (size_t i = 0; i < inputs.size(); ++i)
+        if (inputs[i] == v && ops_[n]->is_dense(static_cast<int>(i))) return true;
+    }
+    return false;
   }
 
   void place_scratch() {

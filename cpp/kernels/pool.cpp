@@ -182,8 +182,9 @@ CC_INLINE void sum_pixel(const float* x, int64_t row, int64_t column, int64_t ah
 
 CC_INLINE void sum_run(const PoolArgs& a, const float* x, int64_t ahead, int rows, int columns, float scale, int count,
                        float* y) {
+  const int64_t row = int64_t{a.row_dilation} * a.width * a.x_pitch, column = a.column_dilation * a.x_pitch;
   for (int i = 0; i < count; ++i, x += a.run_step * a.x_pitch, y += a.y_pitch)
-    sum_pixel(x, a.width * a.x_pitch, a.x_pitch, ahead, rows, columns, scale, a.channels, y);
+    sum_pixel(x, row, column, ahead, rows, columns, scale, a.channels, y);
 }
 
 void sum_row(const PoolArgs& a, int row, const float* x, float* y) {
@@ -255,6 +256,11 @@ CC_INLINE void gather_run(const Source* sources, int count, const Gather& g, boo
   }
 }
 
+// The window's taps, `dilation` apart, include the coordinate i.
+CC_INLINE bool holds(const PoolWindow& window, int i, int dilation) {
+  return window.count > 0 && (i - window.begin) % dilation == 0;
+}
+
 // The windows over column i + step are those over column i, each one further.
 CC_INLINE bool covered_alike(const PoolArgs& a, int i, int step) {
   const PoolCover here = a.column_covers[i], there = a.column_covers[i + step];
@@ -272,6 +278,7 @@ CC_INLINE void gather_row(const PoolArgs& a, int row, const float* dy, const uin
   Source sources[kSources];
   const PoolCover v = a.row_covers[row];
   const int step = a.run_step > 0 && a.run_step < a.width ? a.run_step : a.width;
+  const bool holes = !is_max && (a.row_dilation > 1 || a.column_dilation > 1);
   dx += int64_t{row} * a.width * a.x_pitch;
   for (int phase = 0; phase < step; ++phase)
     for (int i = phase, pixels; i < a.width; i += pixels * step) {
@@ -298,6 +305,7 @@ CC_INLINE void gather_row(const PoolArgs& a, int row, const float* dy, const uin
             count = 0;
           }
           const PoolWindow &rows = a.rows[r], &columns = a.columns[k];
+          if (holes && !(holds(rows, row, a.row_dilation) && holds(columns, i, a.column_dilation))) continue;
           const int64_t o = int64_t{r} * a.out_width + k;
           sources[count++] = {o * a.y_pitch, o * a.position_pitch, rows.scale * columns.scale,
                               (row - rows.origin) * a.extent + (i - columns.origin)};

@@ -63,7 +63,7 @@ std::unique_ptr<Op> make_sum_pool(std::string_view kind, PoolGeometry geometry) 
 
 std::unique_ptr<Op> make_avg_pool2d(const Attributes& attributes) {
   constexpr std::string_view kind = "avg_pool2d";
-  attributes.check_known(kind, {"kernel_size", "stride", "padding", "ceil_mode", "count_include_pad"});
+  attributes.check_known(kind, {"kernel_size", "stride", "padding", "dilation", "ceil_mode", "count_include_pad"});
   const bool whole = attributes.flag(kind, "count_include_pad", true);
   return make_sum_pool(kind, {kind, PoolGeometry::Windows::sliding, attributes,
                               whole ? PoolGeometry::Divisor::window : PoolGeometry::Divisor::inside});

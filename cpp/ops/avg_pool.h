@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Average and sum pooling, as torch.nn.functional.avg_pool2d (sums: with divisor_override=1).
-//   avg_pool2d(x)  kernel_size, stride = kernel_size, padding = 0, ceil_mode = false, count_include_pad = true
+//   avg_pool2d(x)  kernel_size, stride = kernel_size, padding = 0, dilation = 1, ceil_mode = false,
+//                  count_include_pad = true
 //   sum_pool2d(x)  kernel_size, stride = kernel_size, padding = 0, ceil_mode = false
 // x: (N, C, H, W) or (N, C, L), float32. The divisor counts the taps inside the map and, with count_include_pad, in its
 // padding; never those that ceil_mode adds beyond.

@@ -32,12 +32,8 @@ class ChannelsLastOp : public Op {
 
  private:
   static Walk<2> walk(const Tensor& activation, bool to_it) {
-    const Shape& shape = activation.shape;
-    const Strides last = strides_of(activation), dense = row_major(shape);
-    Walk<2> walk;
-    for (int d = 0; d < shape.rank(); ++d)
-      walk.add(shape[d], to_it ? std::array{last[d], dense[d]} : std::array{dense[d], last[d]});
-    return walk;
+    const Strides last = strides_of(activation), dense = row_major(activation.shape);
+    return to_it ? walk_over(activation.shape, last, dense) : walk_over(activation.shape, dense, last);
   }
 };
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Joins activations along channels (dim 1); all other dimensions must match.
-//   y[n, :, h, w] = x0[n, :, h, w], x1[n, :, h, w], ...        dx_i = its channel slice of dy
-// An input (or its gradient) that already is its slice of the output (gradient) costs nothing.
+// Joins tensors of one rank along an axis; all other dimensions must match.
+//   y = x0, x1, ... along the axis        dx_i = its part of dy
+// Attribute: axis (default 1, the channels). An input (or its gradient) of up to 4 dimensions that already is its slice
+// of the output's channels (of the gradient's) costs nothing.
 #pragma once
 
 #include <memory>
@@ -10,6 +11,9 @@
 
 namespace convcore {
 
-std::unique_ptr<Op> make_concat(const Attributes&);
+std::unique_ptr<Op> make_concat(const Attributes& attributes);
+
+// Whether a concat joins what lies side by side in each pixel.
+bool joins_channels(const Attributes& attributes, int rank);
 
 }  // namespace convcore

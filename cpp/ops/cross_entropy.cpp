@@ -7,6 +7,7 @@
 #include "ops/blocks.h"
 #include "ops/checks.h"
 #include "ops/loss.h"
+#include "ops/strided.h"
 
 namespace convcore {
 namespace {
@@ -14,7 +15,7 @@ namespace {
 struct Settings {
   double smoothing;
   int64_t ignore_index;
-  bool mean;
+  Reduction reduction;
 };
 
 class CrossEntropyOp : public Op {
@@ -39,7 +40,7 @@ class CrossEntropyOp : public Op {
     if (is_present(inputs, 2)) check_class_weights(kind(), inputs[2], classes);
     chunks_ = {inputs[1].shape.size(), classes};
     training_ = training;
-    return {{Shape{}, DType::f32}};
+    return {{each() ? inputs[1].shape : Shape{}, DType::f32}};
   }
 
   void check_inputs(const OpCall& call) const override {
@@ -52,19 +53,24 @@ class CrossEntropyOp : public Op {
     float* lse = reinterpret_cast<float*>(training_ ? call.saved : call.workspace + chunks_.bytes());
     const SoftmaxKernels& kernels = table().elementwise.softmax;
     const double on_label = 1 - settings_.smoothing, on_all = settings_.smoothing / static_cast<double>(x.c());
+    const Tensor& out = call.outputs[0];
     const double total = chunks_.sum(call.workspace, 16, [&](int64_t begin, int64_t end) {
       kernels.log_sum_exp(end - begin, x.c(), {x.f32() + begin * x.pitch, x.pitch}, lse + begin);
       double sum = 0;
       for (int64_t r = begin; r < end; ++r) {
         const int64_t y = labels.i64()[r];
-        if (y == settings_.ignore_index) continue;
-        const float* row = x.f32() + r * x.pitch;
-        sum += on_label * label_weight(weight, y) * (static_cast<double>(lse[r]) - row[y]);
-        if (on_all > 0) sum += on_all * kernels.weighted_nll(x.c(), row, weight.f32(), lse[r]);
+        double loss = 0;
+        if (y != settings_.ignore_index) {
+          const float* row = x.f32() + r * x.pitch;
+          loss = on_label * label_weight(weight, y) * (static_cast<double>(lse[r]) - row[y]);
+          if (on_all > 0) loss += on_all * kernels.weighted_nll(x.c(), row, weight.f32(), lse[r]);
+        }
+        if (each()) out.f32()[offset_of(r, out.shape, strides_of(out))] = static_cast<float>(loss);
+        sum += loss;
       }
       return sum;
     });
-    *call.outputs[0].f32() = static_cast<float>(settings_.mean ? total / counted(labels, weight) : total);
+    if (!each()) *out.f32() = static_cast<float>(mean() ? total / counted(labels, weight) : total);
   }
 
   void backward(const OpCall& call) const override {
@@ -73,9 +79,8 @@ class CrossEntropyOp : public Op {
     const Tensor weight = tensor_at(call.inputs, 2);
     if (!dx) return;
     const float* lse = reinterpret_cast<const float*>(call.saved);
-    const double scale = *call.grad_outputs[0].f32() / (settings_.mean ? counted(labels, weight) : 1.0);
-    const double on_label = scale * (1 - settings_.smoothing);
-    const double on_all = scale * settings_.smoothing / static_cast<double>(x.c());
+    const Tensor& dy = call.grad_outputs[0];
+    const double whole = each() ? 1.0 : *dy.f32() / (mean() ? counted(labels, weight) : 1.0);
     double all_weights = static_cast<double>(x.c());
     if (weight) {
       all_weights = 0;
@@ -90,7 +95,9 @@ class CrossEntropyOp : public Op {
           std::fill_n(row, x.c(), 0.0f);
           continue;
         }
-        const double at_label = on_label * label_weight(weight, y);
+        const double scale = each() ? dy.f32()[offset_of(r, dy.shape, strides_of(dy))] : whole;
+        const double at_label = scale * (1 - settings_.smoothing) * label_weight(weight, y);
+        const double on_all = scale * settings_.smoothing / static_cast<double>(x.c());
         kernel(x.c(), x.f32() + r * x.pitch, weight.f32(), lse[r], static_cast<float>(at_label + on_all * all_weights),
                static_cast<float>(on_all), row);
         row[y] -= static_cast<float>(at_label);
@@ -99,6 +106,8 @@ class CrossEntropyOp : public Op {
   }
 
  private:
+  bool mean() const { return settings_.reduction == Reduction::mean; }
+  bool each() const { return settings_.reduction == Reduction::none; }
   static double label_weight(const Tensor& weight, int64_t label) { return weight ? weight.f32()[label] : 1.0; }
 
   // What "mean" divides by.
@@ -122,7 +131,7 @@ std::unique_ptr<Op> make_cross_entropy(const Attributes& attributes) {
   constexpr std::string_view kind = "cross_entropy";
   attributes.check_known(kind, {"label_smoothing", "ignore_index", "reduction"});
   const Settings settings{attributes.number(kind, "label_smoothing", 0.0),
-                          attributes.integer(kind, "ignore_index", -100), parse_mean(kind, attributes)};
+                          attributes.integer(kind, "ignore_index", -100), parse_reduction(kind, attributes)};
   require(settings.smoothing >= 0 && settings.smoothing <= 1, kind, "label_smoothing must be between 0 and 1, got ",
           settings.smoothing);
   return std::make_unique<CrossEntropyOp>(settings);

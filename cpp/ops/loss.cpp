@@ -11,9 +11,21 @@ bool parse_mean(std::string_view kind, const Attributes& attributes) {
   return reduction == "mean";
 }
 
+Reduction parse_reduction(std::string_view kind, const Attributes& attributes) {
+  const std::string reduction = attributes.text(kind, "reduction", "mean");
+  require(reduction == "mean" || reduction == "sum" || reduction == "none", kind,
+          "reduction must be 'mean', 'sum' or 'none', got '", reduction, "'");
+  return reduction == "mean" ? Reduction::mean : reduction == "sum" ? Reduction::sum : Reduction::none;
+}
+
 void check_labels_shape(std::string_view kind, std::string_view logits_name, const TensorSpec& logits,
                         const TensorSpec& labels) {
   check_activation(kind, logits_name, logits);
+  check_label_places(kind, logits_name, logits, labels);
+}
+
+void check_label_places(std::string_view kind, std::string_view logits_name, const TensorSpec& logits,
+                        const TensorSpec& labels) {
   check_dtype(kind, "labels", labels, DType::i64);
   require<ShapeError>(logits.shape[1] > 0, kind, logits_name, " must have at least one class, got ", logits.shape);
   Shape expected{logits.shape[0]};

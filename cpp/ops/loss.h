@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What the losses share: how they reduce, and their labels. A loss is a scalar of shape (); sums are kept in double.
+// What the losses share: how they reduce, and their labels. A loss is a scalar of shape (), unless it is not reduced; sums are kept in double.
 #pragma once
 
 #include <string_view>
@@ -12,9 +12,17 @@ namespace convcore {
 // Attribute "reduction": true for "mean" (the default), false for "sum"; ValueError for anything else.
 bool parse_mean(std::string_view kind, const Attributes& attributes);
 
+// The same, and "none": each label's own loss, in the labels' shape.
+enum class Reduction { mean, sum, none };
+Reduction parse_reduction(std::string_view kind, const Attributes& attributes);
+
 // One int64 label per row of logits (N, C), or per pixel of (N, C, L) and (N, C, H, W): shape (N), (N, L), (N, H, W).
 // Throws TypeError and ShapeError; C must be at least 1.
 void check_labels_shape(std::string_view kind, std::string_view logits_name, const TensorSpec& logits,
+                        const TensorSpec& labels);
+
+// The same for logits that are known to be a tensor (N, C, ...) of any rank.
+void check_label_places(std::string_view kind, std::string_view logits_name, const TensorSpec& logits,
                         const TensorSpec& labels);
 
 // Class weights: float32, shape (C).

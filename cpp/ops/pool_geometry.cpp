@@ -101,7 +101,7 @@ PoolAxis PoolGeometry::plan_axis(int axis, int64_t in, int64_t out) const {
     if (sliding) {
       origin = o * stride_[axis] - padding_[axis];
       end = origin + a.dilation * (kernel_[axis] - 1) + 1;
-      divisor = std::min(end, in + padding_[axis]) - origin;
+      divisor = (std::min(end, in + padding_[axis]) - origin + a.dilation - 1) / a.dilation;
     } else {
       origin = o * in / out;
       end = ((o + 1) * in + out - 1) / out;
@@ -110,7 +110,7 @@ PoolAxis PoolGeometry::plan_axis(int axis, int64_t in, int64_t out) const {
     const int64_t begin = origin >= 0 ? origin : origin + (-origin + a.dilation - 1) / a.dilation * a.dilation;
     const int64_t clipped = std::min(end, in);
     const int64_t count = begin < clipped ? (clipped - begin + a.dilation - 1) / a.dilation : 0;
-    if (divisor_ == Divisor::inside) divisor = count;
+    if (divisor_ == Divisor::inside) divisor = std::max<int64_t>(count, 1);
     if (divisor_ == Divisor::none) divisor = 1;
     a.windows[o] = {static_cast<int32_t>(origin), static_cast<int32_t>(begin), static_cast<int32_t>(count),
                     1.0f / static_cast<float>(divisor)};

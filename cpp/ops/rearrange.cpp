@@ -54,16 +54,6 @@ Fines joined(const std::vector<Fines>& groups) {
   return all;
 }
 
-// The offset of the element with this number in the order of the dimensions of `shape`.
-int64_t offset_of(int64_t index, const Shape& shape, const Strides& strides) {
-  int64_t offset = 0;
-  for (int d = shape.rank() - 1; d >= 0; --d) {
-    offset += index % shape[d] * strides[d];
-    index /= shape[d];
-  }
-  return offset;
-}
-
 class RearrangeOp : public Op {
  public:
   explicit RearrangeOp(const Attributes& a) : attributes_(a) {}

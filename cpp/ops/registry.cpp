@@ -15,18 +15,26 @@
 #include "ops/correct_count.h"
 #include "ops/cross_entropy.h"
 #include "ops/dropout.h"
+#include "ops/expand.h"
 #include "ops/flatten.h"
+#include "ops/gather.h"
 #include "ops/im2col.h"
 #include "ops/linear.h"
 #include "ops/local_response_norm.h"
+#include "ops/lp_pool.h"
 #include "ops/margin_loss.h"
 #include "ops/max_pool.h"
+#include "ops/max_unpool.h"
+#include "ops/nll_loss.h"
 #include "ops/normalize.h"
 #include "ops/op.h"
+#include "ops/pad.h"
 #include "ops/rearrange.h"
 #include "ops/regression_loss.h"
+#include "ops/slice.h"
 #include "ops/softmax.h"
 #include "ops/where.h"
+#include "ops/tile.h"
 
 namespace convcore {
 namespace {
@@ -45,10 +53,17 @@ constexpr Entry kOps[] = {
     {"flatten", make_flatten},
     {"rearrange", make_rearrange},
     {"channels_last", make_channels_last},
+    {"slice", make_slice},
+    {"pad", make_pad},
+    {"expand", make_expand},
+    {"tile", make_tile},
+    {"gather", make_gather},
     {"max_pool2d", make_max_pool2d},
     {"max_pool2d_indices", make_max_pool2d_indices},
+    {"max_unpool2d", make_max_unpool2d},
     {"avg_pool2d", make_avg_pool2d},
     {"sum_pool2d", make_sum_pool2d},
+    {"lp_pool2d", make_lp_pool2d},
     {"adaptive_avg_pool2d", make_adaptive_avg_pool2d},
     {"adaptive_max_pool2d", make_adaptive_max_pool2d},
     {"batch_norm", make_batch_norm},
@@ -107,6 +122,7 @@ constexpr Entry kOps[] = {
     {"softmax", make_softmax},
     {"log_softmax", make_log_softmax},
     {"cross_entropy", make_cross_entropy},
+    {"nll_loss", make_nll_loss},
     {"hinge_loss", make_hinge_loss},
     {"multi_margin_loss", make_multi_margin_loss},
     {"mse_loss", make_mse_loss},

@@ -89,7 +89,29 @@ void for_pieces(const Walk<K>& walk, int kept, int64_t cost, Body&& body) {
   });
 }
 
+// All elements of tensors of this shape.
+template <class... S>
+Walk<static_cast<int>(sizeof...(S))> walk_over(const Shape& shape, const S&... strides) {
+  Walk<static_cast<int>(sizeof...(S))> walk;
+  for (int d = 0; d < shape.rank(); ++d) walk.add(shape[d], {strides[static_cast<size_t>(d)]...});
+  return walk;
+}
+
+// The offset of the element with this number in the order of the dimensions of `shape`.
+inline int64_t offset_of(int64_t index, const Shape& shape, const Strides& strides) {
+  int64_t offset = 0;
+  for (int d = shape.rank() - 1; d >= 0; --d) {
+    offset += index % shape[d] * strides[static_cast<size_t>(d)];
+    index /= shape[d];
+  }
+  return offset;
+}
+
 // y = x over the walk's dimensions; tensor 0 of the walk is y, tensor 1 is x.
 void copy_strided(Walk<2> walk, const float* x, float* y);
+// y = value.
+void fill_strided(Walk<1> walk, float value, float* y);
+// y += x, summed over the repeats, which are dimensions of x alone. No element of y is walked to twice.
+void add_strided(Walk<2> walk, Walk<1> repeats, const float* x, float* y);
 
 }  // namespace convcore

@@ -33,6 +33,14 @@ def integers(op: str, name: str, value: Any) -> list[int]:
     return items
 
 
+def axis(op: str, dim: Any, rank: int) -> int:
+    """The axis that `dim` names, counted from the front."""
+    value = integer(op, "dim", dim)
+    if not -rank <= value < rank:
+        raise ValueError(f"{op}: dim must be from {-rank} to {rank - 1}, got {dim}")
+    return value % rank
+
+
 def number(op: str, name: str, value: Any) -> float:
     if not isinstance(value, bool):
         try:
@@ -134,7 +142,9 @@ def _sides(value: Any) -> list[list[int]] | None:
     return None if any(side is None for side in sides) else [side for side in sides if side is not None]
 
 
-def reduction(op: str, value: Any) -> str:
-    if value not in ("mean", "sum"):
-        raise ValueError(f'{op}: reduction must be "mean" or "sum", got {value!r}')
+def reduction(op: str, value: Any, *, none: bool = False) -> str:
+    """none: whether "none" will do."""
+    if value not in ("mean", "sum") and not (none and value == "none"):
+        names = '"mean", "sum" or "none"' if none else '"mean" or "sum"'
+        raise ValueError(f"{op}: reduction must be {names}, got {value!r}")
     return str(value)

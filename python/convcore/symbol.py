@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ._core import Graph, is_dense
+from .indexing import part_of
 from .parameter import Buffer, Constant, Parameter, Variable
 
 if TYPE_CHECKING:
@@ -90,6 +91,14 @@ class Symbol:
     def _emit(self, kind: str, *operands: Operand) -> Symbol:
         return self.tracer.emit(kind, {}, same_rank(operands))
 
+    def __getitem__(self, key: Any) -> Symbol:
+        """A part of it, by NumPy's rules, for ints, slices, None and Ellipsis; a single element has the shape (1,)."""
+        starts, steps, sizes, shape = part_of(self.shape, key)
+        part = self
+        if sizes != list(self.shape) or min(steps) < 0:
+            part = self.tracer.emit("slice", {"starts": starts, "steps": steps, "sizes": sizes}, (self,))
+        return part if shape == list(part.shape) else self.tracer.emit("rearrange", {"shape": shape}, (part,))
+
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Operand, **options: Any) -> Symbol:
         """Operators with an array in front; no other function of NumPy."""
         kind = _OF_NUMPY.get(ufunc)
@@ -103,7 +112,7 @@ class Symbol:
             "+, -, * and /, and branch on .shape only"
         )
 
-    __array__ = __bool__ = __float__ = __int__ = __len__ = __iter__ = __getitem__ = _refuse
+    __array__ = __bool__ = __float__ = __int__ = __len__ = __iter__ = _refuse
 
     def __repr__(self) -> str:
         return f"Symbol(shape={self.shape}, dtype={self.dtype})"

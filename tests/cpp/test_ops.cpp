@@ -36,6 +36,7 @@ class Fuzzer {
   void start_round() {
     wild_ = chance(0.3) ? 0.3 : 0.0;
     for (int64_t& d : palette_) d = 1 + below(5);
+    rank_ = 2 + below(3);
   }
 
   Attributes attributes() {
@@ -44,7 +45,8 @@ class Fuzzer {
                                   "alpha", "beta", "k", "p", "negative_slope", "approximate", "scale", "mean", "std",
                                   "label_smoothing", "ignore_index", "reduction", "margin", "delta", "gamma",
                                   "threshold", "value", "min", "max", "axis", "axes", "function", "keepdims", "largest",
-                                  "select_last_index"};
+                                  "select_last_index", "starts", "steps", "sizes", "pads", "mode", "shape", "repeats",
+                                  "indices", "index_shape"};
     Attributes result;
     for (const char* name : names)
       if (chance(0.5)) result.set(name, attribute(name));
@@ -60,7 +62,7 @@ class Fuzzer {
       else if (i > 0 && chance(0.3))
         specs.push_back(labels_for(specs[0].shape));
       else
-        specs.push_back({shape(i == 0 ? 2 + below(3) : below(5)), dtype()});
+        specs.push_back({shape(i == 0 ? rank_ : below(5)), dtype()});
     }
     return specs;
   }
@@ -81,9 +83,12 @@ class Fuzzer {
     static const std::set<std::string> pairs = {"stride", "dilation", "output_padding", "kernel_size", "output_size"};
     static const std::set<std::string> flags = {"ceil_mode", "count_include_pad", "keepdims", "largest", "select_last_index"};
     static const std::set<std::string> counts = {"groups", "start_dim", "size", "ignore_index", "axis"};
+    static const std::map<std::string, int64_t> lowest = {{"starts", 0}, {"steps", -2}, {"sizes", 0}, {"pads", -2},
+                                                          {"shape", 1},  {"repeats", 0}, {"indices", -2}};
     static const std::map<std::string, std::vector<std::string>> words = {{"algorithm", {"auto", "direct", "im2col"}},
                                                                           {"approximate", {"none", "tanh"}},
-                                                                          {"reduction", {"mean", "sum"}},
+                                                                          {"reduction", {"mean", "sum", "none"}},
+                                                                          {"mode", {"constant", "edge", "reflect", "wrap"}},
                                                                           {"function", {"sum", "max", "prod", "l2",
                                                                                         "log_sum_exp"}},
                                                                           {"padding", {"valid", "same", "full"}}};
@@ -96,6 +101,12 @@ class Fuzzer {
     if (counts.count(name)) return chance(0.5) ? 1 : integer();
     if (name == "k" && chance(0.5)) return integer();
     if (name == "axes") return list(integers_of(1 + below(2)));
+    if (name == "index_shape") return list(integers_of(below(3)));
+    if (const auto it = lowest.find(name); it != lowest.end()) {
+      std::vector<int64_t> v(static_cast<size_t>(name == "pads" ? 2 * rank_ : rank_));
+      for (int64_t& i : v) i = chance(wild_) ? integer() : it->second + below(4);
+      return list(v);
+    }
     if (name == "mean" || name == "std") return std::vector<double>(static_cast<size_t>(1 + below(3)), number());
     return number();
   }
@@ -131,6 +142,7 @@ class Fuzzer {
 
   std::mt19937 random_;
   double wild_ = 0;
+  int64_t rank_ = 4;  // of the first input, as a rule
   int64_t palette_[3] = {1, 2, 3};
 };
 

@@ -8,12 +8,13 @@ from .common import Array, Attributes, ReferenceOp
 
 
 def concat(a: Attributes, *inputs: Array) -> Array:
-    return np.concatenate(inputs, 1)
+    return np.concatenate(inputs, a.get("axis", 1))
 
 
 def concat_backward(a: Attributes, inputs: Sequence[Array], grad: Array) -> list[Array | None]:
-    ends = np.cumsum([x.shape[1] for x in inputs])[:-1]
-    return list(np.split(grad, ends, 1))
+    axis = a.get("axis", 1)
+    ends = np.cumsum([x.shape[axis] for x in inputs])[:-1]
+    return list(np.split(grad, ends, axis))
 
 
 def flatten(a: Attributes, x: Array) -> Array:

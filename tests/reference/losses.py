@@ -33,15 +33,48 @@ def _targets(a: Attributes, logits: Array, labels: Array, weight: Array | None) 
     return share * per_class, divisor
 
 
+def _reduced(a: Attributes, terms: Array) -> Array:
+    return terms.sum(1) if a.get("reduction") == "none" else np.asarray(terms.sum())
+
+
+def _slope(a: Attributes, grad: Array) -> Array:
+    return np.expand_dims(grad, 1) if a.get("reduction") == "none" else grad
+
+
+def nll_loss(a: Attributes, x: Array, labels: Array, weight: Array | None = None) -> Array:
+    share, divisor = _targets(a, x, labels, weight)
+    return _reduced(a, -share * x) / divisor
+
+
+def nll_loss_error(a: Attributes, x: Array, labels: Array, weight: Array | None = None) -> Array:
+    share, divisor = _targets(a, x, labels, weight)
+    return (labels.size + SMALL) * _reduced(a, share * np.abs(x)) / divisor
+
+
+def nll_loss_backward(a: Attributes, inputs: Sequence[Array | None], grad: Array) -> list[Array | None]:
+    x, labels, weight = (*inputs, None)[:3]
+    assert x is not None
+    assert labels is not None
+    share, divisor = _targets(a, x, labels, weight)
+    return [-share * _slope(a, grad) / divisor, None, None]
+
+
+def nll_loss_backward_error(a: Attributes, inputs: Sequence[Array | None], grad: Array) -> list[Array | None]:
+    bound = nll_loss_backward(a, inputs, np.abs(grad))[0]
+    assert bound is not None
+    return [SMALL * np.abs(bound), None, None]
+
+
 def cross_entropy(a: Attributes, logits: Array, labels: Array, weight: Array | None = None) -> Array:
     share, divisor = _targets(a, logits, labels, weight)
-    return np.asarray(-(share * log_softmax(a, logits)).sum() / divisor)
+    return _reduced(a, -share * log_softmax(a, logits)) / divisor
 
 
 def cross_entropy_error(a: Attributes, logits: Array, labels: Array, weight: Array | None = None) -> Array:
     share, divisor = _targets(a, logits, labels, weight)
     terms = logits.size + SMALL
-    return (share * (log_softmax_error(a, logits) + terms * np.abs(log_softmax(a, logits)))).sum() / divisor
+    sizes = log_softmax_error(a, logits) + terms * np.abs(log_softmax(a, logits))
+    return _reduced(a, share * sizes) / divisor
 
 
 def cross_entropy_backward(a: Attributes, inputs: Sequence[Array | None], grad: Array) -> list[Array | None]:
@@ -49,7 +82,8 @@ def cross_entropy_backward(a: Attributes, inputs: Sequence[Array | None], grad: 
     assert logits is not None
     assert labels is not None
     share, divisor = _targets(a, logits, labels, weight)
-    return [grad * (softmax(a, logits) * share.sum(1, keepdims=True) - share) / divisor, None, None]
+    slopes = softmax(a, logits) * share.sum(1, keepdims=True) - share
+    return [_slope(a, grad) * slopes / divisor, None, None]
 
 
 def cross_entropy_backward_error(a: Attributes, inputs: Sequence[Array | None], grad: Array) -> list[Array | None]:
@@ -62,7 +96,8 @@ def cross_entropy_backward_error(a: Attributes, inputs: Sequence[Array | None], 
     error = softmax_error(a, logits) + log_softmax_error(a, logits) * softmax(a, logits)
     terms = labels.size + logits.shape[1] + 2 * SMALL
     total = share.sum(1, keepdims=True)
-    return [np.abs(grad) * (error * total + terms * (softmax(a, logits) * total + share)) / divisor, None, None]
+    sizes = error * total + terms * (softmax(a, logits) * total + share)
+    return [np.abs(_slope(a, grad)) * sizes / divisor, None, None]
 
 
 def _margins(a: Attributes, scores: Array, labels: Array) -> tuple[Array, Array]:
@@ -223,6 +258,7 @@ OPS: dict[str, ReferenceOp] = {
     "cross_entropy": ReferenceOp(
         cross_entropy, cross_entropy_error, cross_entropy_backward, cross_entropy_backward_error
     ),
+    "nll_loss": ReferenceOp(nll_loss, nll_loss_error, nll_loss_backward, nll_loss_backward_error),
     "hinge_loss": ReferenceOp(hinge_loss, hinge_loss_error, hinge_loss_backward, hinge_loss_backward_error),
     "multi_margin_loss": ReferenceOp(
         multi_margin_loss, multi_margin_loss_error, multi_margin_loss_backward, multi_margin_loss_backward_error

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from .common import Array, Attributes, ReferenceOp, as_images, like, pair, sum_of_products
+from .common import SMALL, Array, Attributes, ReferenceOp, as_images, like, pair, sum_of_products
 
 
 def output_size(size: int, kernel: int, stride: int, padding: int, dilation: int, ceil_mode: bool) -> int:
@@ -99,13 +99,13 @@ def _divisor(a: Attributes, kind: str, i: int, j: int, h: int, w: int, count: in
     if kind == "sum_pool2d":
         return 1
     if "output_size" in a or not a.get("count_include_pad", True):
-        return count
+        return max(count, 1)
     kernel = pair(a, "kernel_size")
-    stride, padding = pair(a, "stride", kernel), pair(a, "padding", (0, 0))
+    stride, padding, dilation = pair(a, "stride", kernel), pair(a, "padding", (0, 0)), pair(a, "dilation")
     sizes = []
     for axis, (out, size) in enumerate(((i, h), (j, w))):
-        start = out * stride[axis] - padding[axis]
-        sizes.append(min(start + kernel[axis], size + padding[axis]) - start)
+        taps = out * stride[axis] - padding[axis] + np.arange(kernel[axis]) * dilation[axis]
+        sizes.append(int((taps < size + padding[axis]).sum()))
     return sizes[0] * sizes[1]
 
 
@@ -126,7 +126,7 @@ def _average(kind: str) -> ReferenceOp:
         dx = np.zeros_like(images)
         for i, j, rows, columns in _windows(a, h, w):
             share = dy[:, :, i, j] / _divisor(a, kind, i, j, h, w, len(rows) * len(columns))
-            dx[:, :, rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] += share[:, :, None, None]
+            dx[:, :, np.asarray(rows, int)[:, None], np.asarray(columns, int)] += share[:, :, None, None]
         return [like(dx, x.ndim)]
 
     def lengths(a: Attributes, x: Array) -> tuple[float, list[float]]:
@@ -136,6 +136,55 @@ def _average(kind: str) -> ReferenceOp:
         return window, [min(oh * ow, window)]
 
     return sum_of_products(forward, backward, lengths)
+
+
+def lp_pool(a: Attributes, x: Array) -> Array:
+    images, p = np.abs(as_images(x)), a.get("p", 2)
+    n, c, h, w = images.shape
+    y = np.zeros((n, c, *pooled_size(a, h, w)))
+    for i, j, rows, columns in _regions(a, h, w):
+        y[:, :, i, j] = (images[:, :, rows][:, :, :, columns] ** p).sum((2, 3)) ** (1 / p)
+    return like(y, x.ndim)
+
+
+def _lp_terms(a: Attributes) -> float:
+    """Roundings of a power, of the sum of a window, and of its root."""
+    return 2 * (int(np.prod(pair(a, "kernel_size"))) + a.get("p", 2) + SMALL)
+
+
+def lp_pool_backward(a: Attributes, inputs: Sequence[Array], grad: Array) -> list[Array | None]:
+    x, p = inputs[0], a.get("p", 2)
+    images, y, dy = as_images(x), as_images(lp_pool(a, x)), as_images(grad)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        scaled = np.where(y > 0, dy * y ** (1 - p), 0.0)
+    dx = np.zeros_like(images)
+    for i, j, rows, columns in _regions(a, *images.shape[2:]):
+        dx[:, :, np.asarray(rows, int)[:, None], np.asarray(columns, int)] += scaled[:, :, i, j, None, None]
+    return [like(dx * np.abs(images) ** (p - 1) * np.sign(images), x.ndim)]
+
+
+def lp_pool_backward_error(a: Attributes, inputs: Sequence[Array], grad: Array) -> list[Array | None]:
+    size = lp_pool_backward(a, inputs, np.abs(grad))[0]
+    assert size is not None
+    return [2 * _lp_terms(a) * np.abs(size)]
+
+
+def max_unpool(a: Attributes, x: Array, indices: Array) -> Array:
+    images, (h, w) = as_images(x), pair(a, "output_size")
+    n, c, *space = images.shape
+    flat, places = (v.reshape(n, c, int(np.prod(space))) for v in (images, indices))
+    y = np.zeros((n, c, h * w))
+    for p in range(flat.shape[2]):
+        np.put_along_axis(y, places[:, :, p, None], flat[:, :, p, None], -1)
+    return like(y.reshape(n, c, h, w), x.ndim)
+
+
+def max_unpool_backward(a: Attributes, inputs: Sequence[Array], grad: Array) -> list[Array | None]:
+    x, indices = inputs
+    n, c = x.shape[:2]
+    dy = grad.reshape(n, c, int(np.prod(grad.shape[2:])))
+    dx = np.take_along_axis(dy, indices.reshape(n, c, int(np.prod(x.shape[2:]))), -1)
+    return [dx.reshape(x.shape), None]
 
 
 def _exact(a: Attributes, x: Array) -> Array:
@@ -149,6 +198,15 @@ OPS: dict[str, ReferenceOp] = {
     "max_pool2d_indices": ReferenceOp(max_positions, _exact),
     "avg_pool2d": _average("avg_pool2d"),
     "sum_pool2d": _average("sum_pool2d"),
+    "lp_pool2d": ReferenceOp(
+        lp_pool, lambda a, x: _lp_terms(a) * lp_pool(a, x), lp_pool_backward, lp_pool_backward_error
+    ),
+    "max_unpool2d": ReferenceOp(
+        max_unpool,
+        lambda a, *inputs: 0 * max_unpool(a, *inputs),
+        max_unpool_backward,
+        lambda a, inputs, grad: [0 * inputs[0], None],
+    ),
     "adaptive_avg_pool2d": _average("adaptive_avg_pool2d"),
     "adaptive_max_pool2d": _MAX,
 }

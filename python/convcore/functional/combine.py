@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import _core, rng
-from ..arguments import integer, number, numbers
+from ..arguments import axis, integer, number, numbers
 from ..parameter import Variable, clock
 from ..symbol import Array, Operand, Symbol, T
-from .dispatch import apply, arrays
+from .dispatch import apply, arrays, shape_of
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -37,19 +37,16 @@ def flatten(x: T, start_dim: int = 1, end_dim: int = -1) -> T:
 
 
 def concat(xs: Sequence[T], dim: int = 1) -> T:
-    """Joins along the channels. xs: one or more (N, C_i, ...) that agree but for C_i. Returns (N, sum C_i, ...).
+    """Joins along an axis, by default the channels. xs: one or more of one rank that agree in all other axes.
 
-    Raises ShapeError where shapes do not agree, ValueError for no arrays or another dim, TypeError for no list.
+    Raises ShapeError where shapes do not agree, ValueError for no arrays or a dim they have not, TypeError for no list.
     Source: torch.cat.
     """
     if isinstance(xs, (str, bytes, Symbol, np.ndarray)) or not isinstance(xs, Sequence):
         raise TypeError(f"concat: xs must be a list or tuple of arrays, got {type(xs).__name__}")
     if not xs:
         raise ValueError("concat: xs must hold at least one array, got none")
-    axis = integer("concat", "dim", dim)
-    if axis != 1:
-        raise ValueError(f"concat: dim must be 1, the channels, got {axis}")
-    return apply("concat", {}, xs[0], *xs[1:])
+    return apply("concat", {"axis": axis("concat", dim, len(shape_of(xs[0])))}, xs[0], *xs[1:])
 
 
 def normalize(

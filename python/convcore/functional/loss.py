@@ -1,4 +1,4 @@
-"""Losses. Each returns a scalar (shape ()); in a network it is the last node."""
+"""Losses. Each returns a scalar (shape ()), unless it is told not to reduce; in a network it is the last node."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def cross_entropy(
     reduction: str = "mean",
     label_smoothing: float = 0.0,
 ) -> T:
-    """-log softmax(x)[target], the mean (weighted by the labels' weights) or the sum over all places.
+    """-log softmax(x)[target], the mean (weighted by the labels' weights) or the sum over all places, or each ("none").
 
     x: logits (N, C) or (N, C, H, W); target: integer labels (N,) or (N, H, W) in [0, C), or ignore_index;
     weight: (C,) or None; label_smoothing in [0, 1]. Raises ValueError for labels outside.
@@ -28,7 +28,29 @@ def cross_entropy(
     attributes: dict[str, Any] = {
         "label_smoothing": number(op, "label_smoothing", label_smoothing),
         "ignore_index": integer(op, "ignore_index", ignore_index),
-        "reduction": _reduction(op, reduction),
+        "reduction": _reduction(op, reduction, none=True),
+    }
+    return apply(op, attributes, x, target, weight)
+
+
+def nll_loss(
+    x: T,
+    target: Operand,
+    weight: Operand | None = None,
+    *,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+) -> T:
+    """-x[target], the mean (weighted by the labels' weights) or the sum over all places, or each ("none").
+
+    x: log-probabilities (N, C, ...); target: integer labels of x's shape without C, in [0, C), or ignore_index;
+    weight: (C,) or None. Raises ShapeError where shapes do not fit, ValueError for labels outside.
+    Source: torch.nn.functional.nll_loss.
+    """
+    op = "nll_loss"
+    attributes: dict[str, Any] = {
+        "ignore_index": integer(op, "ignore_index", ignore_index),
+        "reduction": _reduction(op, reduction, none=True),
     }
     return apply(op, attributes, x, target, weight)
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from ..arguments import IntOrPair, pair, single
-from ..symbol import Array, T
-from .dispatch import apply, expect, expect_arrays, input_gradient, named
+from ..arguments import IntOrPair, integers, number, pair, single
+from ..symbol import Array, Operand, T
+from .dispatch import apply, expect, expect_arrays, input_gradient, named, shape_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import ArrayLike
 
 
@@ -130,16 +132,21 @@ def avg_pool2d(
     padding: IntOrPair = 0,
     ceil_mode: bool = False,
     count_include_pad: bool = True,
+    *,
+    dilation: IntOrPair = 1,
 ) -> T:
     """The mean of each window. x: (N, C, H, W). Returns (N, C, H', W').
 
-    count_include_pad: padded zeros count in the divisor. Source: torch.nn.functional.avg_pool2d.
+    count_include_pad: padded zeros count in the divisor.
+    Source: torch.nn.functional.avg_pool2d; of dilation: ONNX AveragePool.
     Raises ShapeError unless x is 4-D and the window fits into it, ValueError for settings out of range.
     """
     op = "avg_pool2d"
     expect(op, "(N, C, H, W)", x=x)
     count = _flag(op, "count_include_pad", count_include_pad)
-    return apply(op, _pool(op, kernel_size, stride, padding, ceil_mode, count_include_pad=count), x)
+    attributes = _pool(op, kernel_size, stride, padding, ceil_mode, count_include_pad=count)
+    attributes["dilation"] = pair(op, "dilation", dilation)
+    return apply(op, attributes, x)
 
 
 def avg_pool2d_backward(
@@ -150,6 +157,8 @@ def avg_pool2d_backward(
     padding: IntOrPair = 0,
     ceil_mode: bool = False,
     count_include_pad: bool = True,
+    *,
+    dilation: IntOrPair = 1,
 ) -> Array:
     """The gradient of `avg_pool2d` for x: each window's gradient is spread evenly over it.
 
@@ -160,6 +169,7 @@ def avg_pool2d_backward(
     expect_arrays(op, "(N, C, H, W)", x=x)
     count = _flag(op, "count_include_pad", count_include_pad)
     attributes = _pool(op, kernel_size, stride, padding, ceil_mode, count_include_pad=count)
+    attributes["dilation"] = pair(op, "dilation", dilation)
     return input_gradient(op, attributes, x, grad_output)
 
 
@@ -218,6 +228,57 @@ def sum_pool2d_backward(
     expect_arrays("sum_pool2d", "(N, C, H, W)", x=x)
     attributes = _pool("sum_pool2d", kernel_size, stride, padding, ceil_mode)
     return input_gradient("sum_pool2d", attributes, x, grad_output)
+
+
+def lp_pool2d(
+    x: T,
+    norm_type: float,
+    kernel_size: IntOrPair,
+    stride: IntOrPair | None = None,
+    ceil_mode: bool = False,
+    *,
+    padding: IntOrPair = 0,
+    dilation: IntOrPair = 1,
+) -> T:
+    """(sum |x|^p)^(1/p) of each window, p = norm_type. x: (N, C, H, W). Returns (N, C, H', W').
+
+    Raises ShapeError unless x is 4-D and the window fits into it, ValueError for p below 1 and settings out of range.
+    Source: torch.nn.functional.lp_pool2d, for even p; ONNX LpPool.
+    """
+    op = "lp_pool2d"
+    expect(op, "(N, C, H, W)", x=x)
+    attributes = _pool(op, kernel_size, stride, padding, ceil_mode, p=number(op, "norm_type", norm_type))
+    attributes["dilation"] = pair(op, "dilation", dilation)
+    return apply(op, attributes, x)
+
+
+def max_unpool2d(
+    x: T,
+    indices: Operand,
+    kernel_size: IntOrPair,
+    stride: IntOrPair | None = None,
+    padding: IntOrPair = 0,
+    output_size: Sequence[int] | None = None,
+) -> T:
+    """Puts each element where `max_pool2d` found it, with zeros elsewhere. x: (N, C, H, W). Returns (N, C, H', W').
+
+    indices: of x's shape, the positions h W' + w that `max_pool2d(..., return_indices=True)` gives, with its settings.
+    output_size: (H', W'), or all of the result's shape; (H - 1) stride - 2 padding + kernel_size by default.
+    Raises ShapeError unless x is 4-D, ValueError for positions outside of the map and an output_size that is off by a
+    stride or more. Source: torch.nn.functional.max_unpool2d.
+    """
+    op = "max_unpool2d"
+    expect(op, "(N, C, H, W)", x=x)
+    kernel, pad = pair(op, "kernel_size", kernel_size), pair(op, "padding", padding)
+    step = kernel if stride is None else pair(op, "stride", stride)
+    sizes = zip(shape_of(x)[2:], step, pad, kernel, strict=True)
+    size = [(n - 1) * s - 2 * p + k for n, s, p, k in sizes]
+    if output_size is not None:
+        wanted = integers(op, "output_size", output_size)[-2:]
+        if len(wanted) != 2 or any(abs(w - n) >= s for w, n, s in zip(wanted, size, step, strict=True)):
+            raise ValueError(f"{op}: output_size must be within a stride of {size}, got {output_size}")
+        size = wanted
+    return apply(op, {"output_size": size}, x, indices)
 
 
 def adaptive_avg_pool2d(x: T, output_size: IntOrPair) -> T:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from .. import _core
+from ..arguments import axis as axis_of
 from ..arguments import integer, integers
 from ..symbol import T
 from .dispatch import apply, shape_of
@@ -34,7 +35,7 @@ def permute(x: T, dims: Sequence[int]) -> T:
     Raises ValueError unless dims holds each axis once. Source: torch.permute.
     """
     rank = len(shape_of(x))
-    axes = [_axis("permute", dim, rank) for dim in integers("permute", "dims", dims)]
+    axes = [axis_of("permute", dim, rank) for dim in integers("permute", "dims", dims)]
     return apply("rearrange", {"perm": axes}, x)
 
 
@@ -48,7 +49,7 @@ def squeeze(x: T, dim: int | Sequence[int] | None = None) -> T:
         axes = list(range(len(shape)))
     else:
         given = [dim] if isinstance(dim, int) else integers("squeeze", "dim", dim)
-        axes = [_axis("squeeze", d, len(shape)) for d in given]
+        axes = [axis_of("squeeze", d, len(shape)) for d in given]
     kept = [size for axis, size in enumerate(shape) if axis not in axes or size != 1]
     return apply("rearrange", {"shape": kept or [1]}, x)
 
@@ -59,7 +60,7 @@ def unsqueeze(x: T, dim: int) -> T:
     Source: torch.unsqueeze.
     """
     shape = list(shape_of(x))
-    shape.insert(_axis("unsqueeze", dim, len(shape) + 1), 1)
+    shape.insert(axis_of("unsqueeze", dim, len(shape) + 1), 1)
     return apply("rearrange", {"shape": shape}, x)
 
 
@@ -96,13 +97,6 @@ def pixel_unshuffle(x: T, downscale_factor: int) -> T:
     r = _divisor("pixel_unshuffle", "downscale_factor", downscale_factor, math.gcd(h, w))
     view = {"view": [n, c, h // r, r, w // r, r], "perm": [0, 1, 3, 5, 2, 4], "shape": [n, c * r * r, h // r, w // r]}
     return apply("rearrange", view, x)
-
-
-def _axis(op: str, dim: int, rank: int) -> int:
-    axis = integer(op, "dim", dim)
-    if not -rank <= axis < rank:
-        raise ValueError(f"{op}: dim must be from {-rank} to {rank - 1}, got {dim}")
-    return axis % rank
 
 
 def _image(op: str, x: object, rank: int | None = None) -> tuple[int, ...]:
