@@ -12,7 +12,8 @@ from networks import Network, assert_near
 
 ELEMENTWISE = ("relu", "relu", "relu6", "sigmoid", "tanh", "silu", "leaky_relu", "hardswish", "softmax")
 OTHERS = ("conv", "norm", "add", "multiply", "concat", "concat", "max_pool", "avg_pool", "mean")
-KINDS = (*ELEMENTWISE, *OTHERS, "conv", "conv", "norm", "add")
+PLACES = ("part", "part", "part", "crop", "repeat", "below")
+KINDS = (*ELEMENTWISE, *OTHERS, *PLACES, "conv", "conv", "norm", "add")
 
 
 def grow(net: Network, values: list[int], rng: np.random.Generator) -> None:
@@ -37,6 +38,17 @@ def grow(net: Network, values: list[int], rng: np.random.Generator) -> None:
     elif kind == "concat" and c < 20:
         joined = [pick([v for v in values if shape(v)[2:] == (h, w) and shape(v)[1] < 20]) for _ in range(2)]
         y = net.node("concat", x, *joined)
+    elif kind == "part":
+        first, size = int(rng.integers(c)), int(rng.integers(1, c + 1))
+        y = net.node("slice", x, starts=[0, first, 0, 0], steps=[1] * 4, sizes=[n, min(size, c - first), h, w])
+    elif kind == "crop" and h > 1:
+        y = net.node("pad", x, pads=[0, 0, -1, 1, 0, 0, 0, -1 if w > 1 else 0])
+    elif kind == "repeat" and c < 20:
+        y = net.node("tile", x, repeats=[1, int(rng.integers(1, 3)), 1, 1])
+    elif kind == "below" and h < 9:
+        y = net.node(
+            "concat", x, pick([v for v in values if shape(v)[1::2] == (c, w) and shape(v)[2] < 9] + [x]), axis=2
+        )
     elif kind == "max_pool":
         y = net.node("max_pool2d", x, kernel_size=[2, 2], stride=[1, int(rng.integers(1, 3))], padding=[1, 1])
     elif kind == "avg_pool" and min(h, w) > 1:

@@ -79,6 +79,7 @@ def test_pad(mode: str, numpys: Any) -> None:
     np.testing.assert_array_equal(F.pad(x, (2, 1, 7, 9), mode), np.pad(x, ((0, 0), (0, 0), (7, 9), (2, 1)), numpys))
     assert F.pad(x, (-1, 0), value=7.0).shape == (2, 5, 4, 2)
     assert (F.pad(x, (0, 0, 0, 0, 0, 0, 1, 0), value=7.0)[0] == 7).all()
+    np.testing.assert_array_equal(F.pad(np.ones(6), (-7, 5), value=2.0), [2] * 4)  # cropped beyond its end
 
 
 @pytest.mark.parametrize(

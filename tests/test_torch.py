@@ -21,6 +21,7 @@ from networks import assert_near
 from reference import OPS, Array
 from reference.common import as_images
 from reference.conv import windows_of
+from reference.pool import pooled_size
 
 UNLIKE = (  # not in PyTorch, or without gradient
     *("hinge_loss", "normalize", "correct_count", "where", "logical_not"),
@@ -101,6 +102,68 @@ def arithmetic(torch: ModuleType, case: Case, *inputs: Any) -> Any:
     return function(*inputs, **a)
 
 
+def lp_pool(torch: ModuleType, case: Case, x: Any) -> Any:
+    """By hand, for all that PyTorch's has not."""
+    a, row = case.attributes, x.ndim == 3
+    x = x[:, :, None] if row else x
+    (kh, kw), (ph, pw) = a["kernel_size"], a.get("padding", [0, 0])
+    stride, dilation, p = a.get("stride", [kh, kw]), a.get("dilation", [1, 1]), a.get("p", 2)
+    n, c, h, w = x.shape
+    oh, ow = pooled_size(a, h, w)
+    far = [(o - 1) * s + d * (k - 1) + 1 for o, s, d, k in zip((oh, ow), stride, dilation, (kh, kw), strict=True)]
+    padded = torch.nn.functional.pad(x, (pw, far[1] - w - pw, ph, far[0] - h - ph))
+    taps = torch.nn.functional.unfold(padded, (kh, kw), dilation, 0, stride).reshape(n, c, kh * kw, oh, ow)
+    return _row((taps.abs() ** p).sum(2) ** (1 / p), row)
+
+
+def unpooling(torch: ModuleType, case: Case, x: Any, indices: Any) -> Any:
+    row = x.ndim == 3
+    images, places = (x[:, :, None], indices[:, :, None]) if row else (x, indices)
+    return _row(torch.ops.aten.max_unpool2d(images, places, case.attributes["output_size"]), row)
+
+
+def chosen(torch: ModuleType, x: Any, indices: list[Array]) -> Any:
+    """x at these indices of each axis."""
+    for axis, wanted in enumerate(indices):
+        x = x.index_select(axis, torch.from_numpy(wanted))
+    return x
+
+
+def part(torch: ModuleType, case: Case, x: Any) -> Any:
+    a = case.attributes
+    axes = zip(a["starts"], a["steps"], a["sizes"], strict=True)
+    return chosen(torch, x, [start + step * np.arange(size) for start, step, size in axes])
+
+
+def padded(torch: ModuleType, case: Case, x: Any) -> Any:
+    a = case.attributes
+    pads = [(a["pads"][d], a["pads"][d + x.ndim]) for d in range(x.ndim)]
+    if a["mode"] == "constant":
+        sides = [side for pair in reversed(pads) for side in pair]
+        return torch.nn.functional.pad(x, sides, value=a.get("value", 0.0))
+    places = []
+    for size, (before, behind) in zip(x.shape, pads, strict=True):
+        around = np.pad(np.arange(size), (max(before, 0), max(behind, 0)), a["mode"])
+        places.append(around[max(-before, 0) : len(around) + min(behind, 0)])
+    return chosen(torch, x, places)
+
+
+def gathered(torch: ModuleType, case: Case, x: Any, indices: Any = None) -> Any:
+    a = case.attributes
+    axis = a.get("axis", 0)
+    if indices is None:
+        indices = torch.tensor(a["indices"], dtype=torch.int64).reshape(a["index_shape"])
+    y = x[(slice(None),) * axis + (indices,)]
+    return y.reshape(y.shape or (1,))
+
+
+def activation(torch: ModuleType, case: Case, x: Any) -> Any:
+    name = case.kind
+    if name.endswith("softmax"):
+        return getattr(torch.nn.functional, name)(x, 1)
+    return getattr(torch.nn.functional, name)(x, **case.attributes)
+
+
 def loss(torch: ModuleType, case: Case, x: Any, target: Any, weight: Any = None) -> Any:
     f, a = torch.nn.functional, dict(case.attributes)
     if case.kind == "bce_with_logits":
@@ -131,16 +194,31 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "linear": lambda torch, case, *inputs: torch.nn.functional.linear(*inputs),
     "batch_norm": batch_norm,
     "local_response_norm": lambda torch, case, x: torch.nn.functional.local_response_norm(x, **case.attributes),
-    "concat": lambda torch, case, *inputs: torch.cat(inputs, 1),
     "softmax": lambda torch, case, x: torch.softmax(x, 1),
     "log_softmax": lambda torch, case, x: torch.log_softmax(x, 1),
+    "add": lambda torch, case, a, b: a + b,
+    "multiply": lambda torch, case, a, b: a * b,
+    "concat": lambda torch, case, *inputs: torch.cat(inputs, case.attributes.get("axis", 1)),
+    "slice": part,
+    "pad": padded,
+    "expand": lambda torch, case, x: x.broadcast_to(np.broadcast_shapes(x.shape, tuple(case.attributes["shape"]))),
+    "tile": lambda torch, case, x: x.repeat(case.attributes["repeats"]),
+    "gather": gathered,
     "rearrange": rearrange,
     "channels_last": lambda torch, case, x: x.clone(),
     "flatten": lambda torch, case, x: x.flatten(case.attributes.get("start_dim", 1)),
     **dict.fromkeys([k for k in CASES if "pool" in k], pooling),
+    "lp_pool2d": lp_pool,
+    "max_unpool2d": unpooling,
     **dict.fromkeys([k for k in CASES if "loss" in k or k in ("cross_entropy", "bce_with_logits")], loss),
 }
-COMPARED = [c for kind in CASES if kind not in UNLIKE for c in CASES[kind] if c.shapes[0] and c.shapes[0][0]]
+COMPARED = [
+    c
+    for kind in CASES
+    if kind not in UNLIKE
+    for c in CASES[kind]
+    if c.shapes[0] and c.shapes[0][0] and (kind != "avg_pool2d" or "dilation" not in c.attributes)
+]
 
 
 @pytest.mark.parametrize("case", COMPARED, ids=lambda c: f"{c.kind} {c.id}")

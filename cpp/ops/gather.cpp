@@ -37,6 +37,7 @@ class GatherOp : public Op {
       type_ = inputs[1].dtype;
       require<TypeError>(type_ != DType::u8, kind(), "indices must be int64 or float32, got ", name_of(type_));
       index_ = inputs[1].shape;
+      require<ShapeError>(index_.rank() > 0, kind(), "indices must have at least 1 dimension");
       index_.size(kind());  // throws when it overflows
     }
     const int rank = x_.rank() - 1 + index_.rank();

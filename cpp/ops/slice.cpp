@@ -20,12 +20,11 @@ class SliceOp : public BoxesOp {
                                sizes = integers_of_axes(kKind, attributes_, "sizes", x.rank());
     Shape y;
     for (size_t d = 0; d < starts.size(); ++d) {
-      const int64_t n = x[static_cast<int>(d)], start = starts[d], size = sizes[d];
-      const int64_t step = size > 1 ? steps[d] : 1, room = step > 0 ? n - 1 - start : start;
-      const bool inside = start >= 0 && start < n && step >= -n && step <= n && size - 1 <= room / std::abs(step);
+      const int64_t n = x[static_cast<int>(d)], start = starts[d], size = sizes[d], step = size > 1 ? steps[d] : 1;
       require(steps[d] != 0, kKind, "steps must not be 0, got ", listed(steps));
-      require(size == 0 || (size > 0 && inside), kKind, size, " indices from ", start, " on by ", steps[d],
-              " do not lie in axis ", d, " of x: ", x);
+      require(size == 0 || (size > 0 && start >= 0 && start < n && step >= -n && step <= n &&
+                            size - 1 <= (step > 0 ? n - 1 - start : start) / std::abs(step)),
+              kKind, size, " indices from ", start, " on by ", steps[d], " do not lie in axis ", d, " of x: ", x);
       if (size > 0) axes[d].push_back({0, size, start, step});
       y.push_back(size);
     }
