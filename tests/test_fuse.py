@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 import convcore as cc
+from checks import machines
 from convcore import _core, nn, optim
 from convcore import functional as F
+from math_cases import UNARY
 from networks import Network, assert_near
 from reference import Array
 
@@ -87,7 +89,8 @@ PATTERNS: dict[str, tuple[Layers, tuple[int, ...], str]] = {
         "1 3",
     ),
     "norm behind relu": (lambda: nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU(), nn.BatchNorm2d(4)), (1, 3, 4, 4), "1"),
-    "another activation": (lambda: nn.Sequential(nn.Conv2d(3, 4, 1), nn.LeakyReLU(0.1)), (1, 3, 4, 4), ""),
+    "another activation": (lambda: nn.Sequential(nn.Conv2d(3, 4, 1), nn.LeakyReLU(0.1)), (1, 3, 4, 4), "1"),
+    "no function of one variable": (lambda: nn.Sequential(nn.Conv2d(3, 4, 1), nn.Softmax()), (1, 3, 4, 4), ""),
     "no convolution": (lambda: nn.Sequential(nn.MaxPool2d(2), nn.BatchNorm2d(3), nn.ReLU()), (1, 3, 4, 4), "2"),
     "empty batch": (lambda: nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.ReLU()), (0, 3, 4, 4), "1 2"),
 }
@@ -128,6 +131,48 @@ def test_every_algorithm_clamps_and_folds(algorithm: str, transposed: bool) -> N
         both = {**attributes, "activation": activation, "batch_norm_eps": 0.01}
         (got,) = _core.forward(kind, both, [x, weight, bias, gamma, beta, mean, variance])
         assert_close(got, expected)
+
+
+CONVOLUTIONS: dict[str, tuple[str, tuple[int, ...], tuple[int, ...], dict[str, Any]]] = {
+    "winograd": ("conv2d", (2, 20, 9, 14), (24, 20, 3, 3), {"padding": [1, 1, 1, 1], "algorithm": "winograd"}),
+    "winograd in groups": (
+        "conv2d",
+        (2, 40, 9, 9),
+        (40, 20, 3, 3),
+        {"padding": [1, 1, 1, 1], "groups": 2, "algorithm": "winograd"},
+    ),
+    "direct": ("conv2d", (2, 20, 9, 9), (70, 20, 3, 3), {"stride": [2, 2], "algorithm": "direct"}),
+    "direct, 1x1": ("conv2d", (3, 20, 5, 5), (33, 20, 1, 1), {"algorithm": "direct"}),
+    "few channels": ("conv2d", (1, 3, 20, 40), (4, 3, 3, 3), {"padding": [1, 1, 1, 1]}),
+    "depthwise": ("conv2d", (2, 37, 9, 9), (37, 1, 3, 3), {"groups": 37, "stride": [2, 1]}),
+    "grouped": ("conv2d", (4, 36, 19, 17), (36, 4, 3, 3), {"groups": 9, "padding": [1, 1, 1, 1]}),
+    "im2col": ("conv2d", (2, 5, 7, 7), (9, 5, 3, 3), {"algorithm": "im2col"}),
+    "transposed": ("conv_transpose2d", (2, 20, 5, 5), (20, 33, 3, 3), {"stride": [2, 2]}),
+    "linear": ("linear", (5, 33), (50, 33), {}),
+}
+
+
+@pytest.mark.parametrize("name", CONVOLUTIONS)
+def test_every_convolution_applies_every_function(name: str) -> None:
+    """To results with bias and residual, while they are in cache; relu, relu6 and clamp in registers."""
+    kind, x_shape, w_shape, attributes = CONVOLUTIONS[name]
+    x, weight = image(*x_shape), image(*w_shape, seed=1)
+    for _ in machines():
+        (plain,) = _core.forward(kind, attributes, [x, weight])
+        bias, residual = image(plain.shape[1], seed=2), image(*plain.shape, seed=3)
+        inputs = [x, weight, bias, None, None, None, None, residual]
+        (y,) = _core.forward(kind, attributes, inputs)
+        for function, settings in UNARY.items():
+            (expected,) = _core.forward(function, settings[-1], [y])
+            both = {**attributes, "activation": function}
+            both |= {f"activation.{key}": value for key, value in settings[-1].items()}
+            (got,) = _core.forward(kind, both, inputs)
+            np.testing.assert_array_equal(got, expected, err_msg=function)
+
+
+def test_other_functions_are_for_inference() -> None:
+    with pytest.raises(ValueError, match=r"linear: in training, activation must be none, relu or relu6"):
+        _core.backward("linear", {"activation": "silu"}, [image(2, 3), image(4, 3)], [image(2, 4)], [True, True])
 
 
 class Block(nn.Module):
@@ -298,7 +343,7 @@ def test_errors_still_name_the_layer() -> None:
 @pytest.mark.parametrize(
     ("attributes", "inputs", "error", "words"),
     [
-        ({"activation": "tanh"}, "xwb", ValueError, "activation.*tanh"),
+        ({"activation": "softmax"}, "xwb", ValueError, "activation.*softmax"),
         ({"activation": 1}, "xwb", TypeError, "activation"),
         ({"batch_norm_eps": 0.0}, "xwbgbmv", ValueError, "batch_norm_eps.*0"),
         ({"batch_norm_eps": float("nan")}, "xwbgbmv", ValueError, "batch_norm_eps.*nan"),

@@ -6,6 +6,8 @@
 #include <optional>
 #include <utility>
 
+#include "ops/activation.h"
+
 namespace convcore {
 namespace {
 
@@ -44,7 +46,7 @@ class Fuser {
     const std::vector<Node>& given = graph_.nodes();
     for (size_t n = 0; n < given.size(); ++n) {
       const std::string& kind = given[n].kind;
-      if (kind == "relu" || kind == "relu6") take_activation(n);
+      take_activation(n);
       if (kind == "batch_norm" && !graph_.training()) fold(n);
       if (kind == "add") take_add(n);
     }
@@ -75,9 +77,15 @@ class Fuser {
   }
 
   void take_activation(size_t n) {
-    const int p = sole_producer(given(n).inputs[0]);
+    const Node& node = given(n);
+    if (node.inputs.empty()) return;
+    const int p = sole_producer(node.inputs[0]);
     if (p < 0 || !takes_activation(*kept_[p])) return;
-    kept_[p]->attributes.set("activation", given(n).kind);
+    const bool clamps = node.kind == "relu" || node.kind == "relu6";
+    const bool any = !graph_.training() && is_convolution(*kept_[p]);
+    if (!clamps && !(any && activation_function(node.kind, node.attributes))) return;
+    kept_[p]->attributes.set("activation", node.kind);
+    for (const auto& [key, value] : node.attributes.items()) kept_[p]->attributes.set("activation." + key, value);
     merge(p, n);
   }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "ops/activation.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -38,7 +39,7 @@ class ActivationOp : public Op {
   void forward(const OpCall& call) const override {
     const Tensor &x = call.inputs[0], &y = call.outputs[0];
     parallel_blocks({&x, &y}, settings_.cost, [&](const RowBlock& b) {
-      kernels().forward(b.rows, b.columns, b.in(x), b.out(y), settings_.coefficients);
+      function().kernels().forward(b.rows, b.columns, b.in(x), b.out(y), settings_.coefficients);
     });
   }
 
@@ -48,15 +49,13 @@ class ActivationOp : public Op {
     const Tensor& from = settings_.from_output ? call.outputs[0] : call.inputs[0];
     if (!dx) return;
     parallel_blocks({&dy, &from, &dx}, settings_.cost, [&](const RowBlock& b) {
-      kernels().backward(b.rows, b.columns, b.in(dy), b.in(from), b.out(dx), settings_.coefficients);
+      function().kernels().backward(b.rows, b.columns, b.in(dy), b.in(from), b.out(dx), settings_.coefficients);
     });
   }
 
- private:
-  const ActivationKernels& kernels() const {
-    return table().elementwise.activation[static_cast<int>(settings_.function)];
-  }
+  ActivationFunction function() const { return {settings_.function, settings_.coefficients}; }
 
+ private:
   Settings settings_;
 };
 
@@ -72,6 +71,32 @@ float finite(const Attributes& attributes, const char* kind, const char* key, do
 }
 
 }  // namespace
+
+const ActivationKernels& ActivationFunction::kernels() const {
+  return table().elementwise.activation[static_cast<int>(function)];
+}
+
+std::optional<ActivationFunction> activation_function(std::string_view kind, const Attributes& attributes) {
+  const std::unique_ptr<Op> op = make_op(kind, attributes);
+  const auto* activation = dynamic_cast<const ActivationOp*>(op.get());
+  if (!activation) return std::nullopt;
+  return activation->function();
+}
+
+std::optional<ActivationFunction> activation_of(std::string_view who, const Attributes& attributes) {
+  constexpr std::string_view kPrefix = "activation.";
+  const std::string kind = attributes.text(who, "activation", "none");
+  if (kind == "none") return std::nullopt;
+  Attributes own;
+  for (const auto& [key, value] : attributes.items())
+    if (key.starts_with(kPrefix)) own.set(key.substr(kPrefix.size()), value);
+  const std::vector<std::string> kinds = op_kinds();
+  const bool known = std::find(kinds.begin(), kinds.end(), kind) != kinds.end();
+  std::optional<ActivationFunction> function;
+  if (known) function = activation_function(kind, own);
+  require(function.has_value(), who, "activation must be none or a function of one variable, got '", kind, "'");
+  return function;
+}
 
 std::unique_ptr<Op> make_relu(const Attributes& a) { return make_plain(a, {"relu", Activation::relu, true, 1}); }
 std::unique_ptr<Op> make_relu6(const Attributes& a) { return make_plain(a, {"relu6", Activation::relu6, true, 1}); }

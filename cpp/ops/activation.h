@@ -5,10 +5,26 @@
 #pragma once
 
 #include <memory>
+#include <optional>
+#include <string_view>
 
+#include "kernels/elementwise.h"
 #include "ops/op.h"
 
 namespace convcore {
+
+// One of these ops as a part of another's work.
+struct ActivationFunction {
+  Activation function;
+  Coefficients coefficients;
+
+  const ActivationKernels& kernels() const;
+};
+// Nothing if the op is no function of one variable. Throws ValueError for a wrong setting.
+std::optional<ActivationFunction> activation_function(std::string_view kind, const Attributes& attributes);
+// That of the attribute "activation" of the op `who`, with its settings as "activation.alpha" and so on; nothing for
+// "none". Throws ValueError for what is no function.
+std::optional<ActivationFunction> activation_of(std::string_view who, const Attributes& attributes);
 
 std::unique_ptr<Op> make_relu(const Attributes&);        // max(0, x)
 std::unique_ptr<Op> make_relu6(const Attributes&);       // min(6, max(0, x))

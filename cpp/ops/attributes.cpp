@@ -68,7 +68,7 @@ std::vector<double> Attributes::numbers(std::string_view op, std::string_view ke
 
 void Attributes::check_known(std::string_view op, std::initializer_list<std::string_view> known) const {
   for (const auto& [key, value] : items_) {
-    if (std::find(known.begin(), known.end(), key) != known.end()) continue;
+    if (std::find(known.begin(), known.end(), std::string_view(key).substr(0, key.find('.'))) != known.end()) continue;
     std::string names;
     for (std::string_view name : known) names.append(names.empty() ? "" : ", ").append(name);
     throw ValueError(message(op, "unknown attribute '", key, "'; it takes ", names.empty() ? "none" : names));

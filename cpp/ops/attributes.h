@@ -33,7 +33,8 @@ class Attributes {
   std::string text(std::string_view op, std::string_view key, std::string_view fallback) const;
   std::vector<int64_t> integers(std::string_view op, std::string_view key, std::vector<int64_t> fallback) const;
   std::vector<double> numbers(std::string_view op, std::string_view key, std::vector<double> fallback) const;
-  // Throws ValueError when a key is not in `known`: a misspelt setting is an error, never ignored.
+  // Throws ValueError when a key is not in `known`: a misspelt setting is an error, never ignored. A key with a dot
+  // belongs to the one before it: "activation.alpha" to "activation".
   void check_known(std::string_view op, std::initializer_list<std::string_view> known) const;
 
  private:

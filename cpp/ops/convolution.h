@@ -17,6 +17,17 @@ enum class Pass { forward, backward_input, backward_weight };
 
 // What happens to an output before it is stored: clamp(sum + bias + residual, lower, upper). (0, inf) is ReLU, (0, 6)
 // ReLU6.
+// A function of what was stored, applied while that is in the cache.
+struct Finish {
+  void (*function)(int64_t rows, int64_t columns, ConstRows x, Rows y, Coefficients coefficients) = nullptr;
+  Coefficients coefficients{};
+
+  explicit operator bool() const { return function != nullptr; }
+  void operator()(float* y, int64_t pitch, int64_t rows, int64_t columns) const {
+    function(rows, columns, {y, pitch}, {y, pitch}, coefficients);
+  }
+};
+
 struct Epilogue {
   const float* bias = nullptr;      // one per output channel, or null
   const float* residual = nullptr;  // of out's shape, `residual_pitch` floats from pixel to pixel, or null. It may be
@@ -25,6 +36,7 @@ struct Epilogue {
   // Where a map with statistic_parts() > 0 leaves the moments of what it stored: of part i, each channel's mean at
   // statistics + 2 * i * channels, and behind these each channel's sum of (y - mean)^2. Or null.
   float* statistics = nullptr;
+  Finish finish;  // inference only, and for maps with finishes()
 
   bool clamps() const {
     constexpr float kInfinity = std::numeric_limits<float>::infinity();
@@ -59,6 +71,7 @@ class ConvMap {
   // Parts of the output, cut by the shape alone, whose moments run() can gather while they are in cache; 0: it cannot.
   virtual int64_t statistic_parts() const { return 0; }
   virtual int64_t statistic_pixels(int64_t /*part*/) const { return 0; }  // pixels of a part
+  virtual bool finishes() const { return false; }                         // run() knows Epilogue::finish
 };
 
 // Backward-weight, planned. dw: (O, C/groups, kH, kW) dense, overwritten.

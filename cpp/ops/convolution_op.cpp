@@ -15,6 +15,8 @@
 namespace convcore {
 namespace {
 
+constexpr int64_t kFinishCost = 16;  // operations per element, roughly
+
 std::string known_algorithms() {
   std::string names = "auto, exact";
   for (const ConvAlgorithm& a : conv_algorithms()) names.append(", ").append(a.name);
@@ -29,10 +31,7 @@ ConvolutionOp::ConvolutionOp(std::string_view kind, Pass forward_pass, const Att
   const auto is_wanted = [&](const ConvAlgorithm& a) { return wanted_ == a.name; };
   require(wanted_ == "auto" || wanted_ == "exact" || std::any_of(known.begin(), known.end(), is_wanted), kind_,
           "algorithm must be one of ", known_algorithms(), ", got '", wanted_, "'");
-  const std::string activation = attributes.text(kind_, "activation", "none");
-  require(activation == "none" || activation == "relu" || activation == "relu6", kind_,
-          "activation must be none, relu or relu6, got '", activation, "'");
-  if (activation != "none") activation_ = activation == "relu" ? Activation::relu : Activation::relu6;
+  activation_ = activation_of(kind_, attributes);
   wants_statistics_ = attributes.flag(kind_, "statistics", false);
   if (!attributes.has("batch_norm_eps")) return;
   batch_norm_eps_ = attributes.number(kind_, "batch_norm_eps", 0);
@@ -64,6 +63,7 @@ std::vector<TensorSpec> ConvolutionOp::plan(std::span<const TensorSpec> inputs, 
 
 void ConvolutionOp::check_kinds(std::span<const TensorSpec> inputs, bool training) const {
   require(!training || !folds(), kind_, "batch_norm_eps is for inference only");
+  require(!training || !activation_ || clamps(), kind_, "in training, activation must be none, relu or relu6");
   const size_t count = inputs.size();
   require(count == kInputs || (folds() ? count == kResidual : count == kBias || count == kNormWeight), kind_,
           folds() ? "takes x, weight, bias and the four of a batch norm" : "takes x, weight and an optional bias",
@@ -151,6 +151,32 @@ void ConvolutionOp::widen_statistics(float* rows) const {
   }
 }
 
+bool ConvolutionOp::clamps() const {
+  return activation_->function == Activation::relu || activation_->function == Activation::relu6;
+}
+
+// relu, relu6 and clamp are done by the tiles; other functions by maps that can, or else in a pass of their own.
+void ConvolutionOp::set_activation(Epilogue& epilogue) const {
+  if (!activation_) return;
+  const Coefficients& c = activation_->coefficients;
+  switch (activation_->function) {
+    case Activation::relu6:
+      epilogue.upper = 6;
+      [[fallthrough]];
+    case Activation::relu:
+      epilogue.lower = 0;
+      break;
+    case Activation::clamp:
+      if (c.a <= c.b) {
+        epilogue.lower = c.a, epilogue.upper = c.b;
+        break;
+      }
+      [[fallthrough]];
+    default:
+      epilogue.finish = {activation_->kernels().forward, c};
+  }
+}
+
 // y = activation(x * w + bias + residual)
 void ConvolutionOp::forward(const OpCall& call) const {
   const Tensor residual = tensor_at(call.inputs, kResidual);
@@ -158,8 +184,8 @@ void ConvolutionOp::forward(const OpCall& call) const {
   epilogue.bias = folds() ? folded_bias(call) : bias(call);
   epilogue.residual = residual.f32();
   epilogue.residual_pitch = residual.pitch;
-  if (activation_) epilogue.lower = 0;
-  if (activation_ == Activation::relu6) epilogue.upper = 6;
+  set_activation(epilogue);
+  const Finish own_pass = forward_->finishes() ? Finish{} : std::exchange(epilogue.finish, {});
   float* statistics = statistic_parts() > 0 ? call.outputs[1].f32() : nullptr;
   if (statistics) epilogue.statistics = statistics + statistic_parts();
   if (backward_weight_)  // training: the weights are new at each step
@@ -167,6 +193,10 @@ void ConvolutionOp::forward(const OpCall& call) const {
   else
     forward_->run(call.inputs[kX], call.packed, epilogue, call.outputs[0], call.workspace);
   if (statistics) widen_statistics(statistics);
+  if (own_pass) {
+    const Tensor& y = call.outputs[0];
+    parallel_blocks({&y}, kFinishCost, [&](const RowBlock& b) { own_pass(b.out(y).data, y.pitch, b.rows, b.columns); });
+  }
 }
 
 void ConvolutionOp::backward(const OpCall& call) const {
@@ -174,7 +204,7 @@ void ConvolutionOp::backward(const OpCall& call) const {
   // db: dy summed over pixels, of dy = dy * activation'
   float* db = has_bias_ ? call.grad_inputs[kBias].f32() : nullptr;
   if (activation_)
-    activation_gradient(*activation_, call.outputs[0], dy, db, call.workspace);
+    activation_gradient(activation_->function, call.outputs[0], dy, db, call.workspace);
   else if (db)
     bias_gradient(dy, db, call.workspace);
   // dx: dy through the transposed weights

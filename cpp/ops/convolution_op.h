@@ -2,8 +2,9 @@
 // What conv2d, conv_transpose2d and linear share: an Op over one Conv2dGeometry,
 //   y = activation(x * w + bias + residual)
 // It can do the work of the nodes behind it; graph/fuse.h adds these attributes and inputs:
-//   activation      "none" | "relu" | "relu6": the output is clamped before it is stored
-//   input 7         the residual, of y's shape, is added before y is clamped
+//   activation      "none", "relu", "relu6", or, for inference, any function of one variable, with its settings as
+//                   activation.alpha and so on
+//   input 7         the residual, of y's shape, is added before that
 //   batch_norm_eps  inference only: inputs 3 to 6 are a batch norm's weight, bias (each may be absent), running_mean,
 //                   running_var; with scale[o] = weight[o] / sqrt(running_var[o] + eps), what is packed is
 //                   w[o] * scale[o]  and  (bias[o] - running_mean[o]) * scale[o] + batch norm's bias[o]
@@ -18,6 +19,7 @@
 #include <string>
 #include <vector>
 
+#include "ops/activation.h"
 #include "ops/convolution.h"
 #include "ops/op.h"
 
@@ -68,6 +70,8 @@ class ConvolutionOp : public Op {
   float* folded_bias(const OpCall& call) const;
   void scale_weights(const float* weight, const float* scale, float* scaled) const;
   void widen_statistics(float* rows) const;
+  bool clamps() const;  // the activation is relu or relu6
+  void set_activation(Epilogue& epilogue) const;
 
   std::string_view kind_;
   Pass forward_pass_;
@@ -76,7 +80,7 @@ class ConvolutionOp : public Op {
   int64_t output_channels_ = 0;
   bool has_bias_ = false, wants_statistics_ = false;
   double batch_norm_eps_ = 0;  // 0: no batch norm
-  std::optional<Activation> activation_;
+  std::optional<ActivationFunction> activation_;
   std::unique_ptr<ConvMap> forward_, backward_input_;
   std::unique_ptr<ConvReduce> backward_weight_;
 };

@@ -88,6 +88,7 @@ class DepthwiseConvolution final : public ConvMap {
   void run(const Tensor& in, const std::byte* packed, const Epilogue& epilogue, const Tensor& out,
            std::byte* workspace) const override;
   int64_t statistic_parts() const override { return forward_ ? blocks_.count() : 0; }
+  bool finishes() const override { return true; }
   int64_t statistic_pixels(int64_t part) const override {
     const DepthwiseBlocks::Block b = blocks_.block(part);
     return b.images * (b.last_row - b.row) * out_w_;
@@ -178,9 +179,10 @@ void DepthwiseConvolution::run_block(const DepthwiseBlocks::Block& block, Channe
       ++row;
     }
   }
-  if (!epilogue.statistics) return;
   const int64_t pixels = block.images * (block.last_row - block.row) * out_w_;
-  const float* y = out.f32() + (block.n * out_h_ + block.row) * out_w_ * out.pitch + c;
+  float* y = out.f32() + (block.n * out_h_ + block.row) * out_w_ * out.pitch + c;
+  if (epilogue.finish) epilogue.finish(y, out.pitch, pixels, channels.count);
+  if (!epilogue.statistics) return;
   table().norm.moments({pixels, channels.count, out.pitch, 0}, y, epilogue.statistics + c,
                        epilogue.statistics + channels_ + c);
 }

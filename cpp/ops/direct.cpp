@@ -427,6 +427,10 @@ void DirectConvolution::multiply(const Task& task, const Slice& slice, const Ten
                    segments, length, w, scratch.y + first, store,
                    static_cast<int>(std::min(last - first, pixels - last)));
     }
+    if (epilogue.finish) {
+      for (int64_t row = 0; row < pixels; row += task.cols)
+        epilogue.finish(scratch.y[row], s_.out_step_w * out.pitch, task.cols, width);
+    }
     stored += width;
     if (store.bias) store.bias += columns;
     if (epilogue.statistics && last_slice && (stored - counted >= kMomentChannels || q + 1 == task.panels)) {

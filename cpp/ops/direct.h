@@ -35,6 +35,7 @@ class DirectConvolution final : public ConvMap {
   // A part is a block of rows of one image. None for several sub-convolutions, parts of rows, or a few pixels.
   int64_t statistic_parts() const override;
   int64_t statistic_pixels(int64_t part) const override;
+  bool finishes() const override { return true; }
 
  private:
   // A sub-convolution cut into blocks of output rows (of whole small images; of parts of long rows) whose input stays

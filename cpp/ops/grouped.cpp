@@ -236,12 +236,15 @@ void GroupedConvolution::run_task(int64_t number, const Tensor& in, const float*
     for (int64_t v = first_vector; v < last_vector; ++v, w += p.vector_floats)
       table().grouped.tile(tile, channels_.vectors()[v], w);
   }
-  if (!epilogue.statistics) return;
+  if (!epilogue.statistics && !epilogue.finish) return;
   const int64_t channels = s_.groups * s_.out_c, channel = channels_.vectors()[first_vector].channel;
   const GroupedLanes& end = channels_.vectors()[last_vector - 1];
+  const int64_t pixels = statistic_pixels(block), columns = end.channel + end.columns - channel;
+  float* y = out.f32() + first_column(p, sub, first) * out.pitch + channel;
+  if (epilogue.finish) epilogue.finish(y, out.pitch, pixels, columns);
+  if (!epilogue.statistics) return;
   float* mean = epilogue.statistics + 2 * block * channels + channel;
-  table().norm.moments({statistic_pixels(block), end.channel + end.columns - channel, out.pitch, 0},
-                       out.f32() + first_column(p, sub, first) * out.pitch + channel, mean, mean + channels);
+  table().norm.moments({pixels, columns, out.pitch, 0}, y, mean, mean + channels);
 }
 
 }  // namespace convcore

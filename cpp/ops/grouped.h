@@ -27,6 +27,8 @@ class GroupedConvolution final : public ConvMap {
   void run(const Tensor& in, const std::byte* packed, const Epilogue& epilogue, const Tensor& out,
            std::byte* workspace) const override;
   int64_t statistic_parts() const override;
+  // Not where shares of the vectors may have channels in common.
+  bool finishes() const override { return splits_ == 1 && statistic_parts() > 0; }
   int64_t statistic_pixels(int64_t part) const override;
 
  private:

@@ -124,9 +124,10 @@ void PlaneConvolution::run_block(int64_t block, const Tensor& in, const float* p
   fill_planes(n, row, std::min(block_rows_, s_.parts[0].rows - row), in, planes);
   for (size_t i = 0; i < parts_.size(); ++i)
     run_part(i, n, row, std::min(block_rows_, s_.parts[i].rows - row), planes, packed, epilogue, out);
+  float* stored = out.f32() + (n * s_.out_h + row) * s_.out_w * out.pitch;
+  if (epilogue.finish) epilogue.finish(stored, out.pitch, statistic_pixels(block), s_.out_c);
   if (epilogue.statistics) {
     float* mean = epilogue.statistics + 2 * block * s_.out_c;
-    const float* stored = out.f32() + (n * s_.out_h + row) * s_.out_w * out.pitch;
     table().norm.moments({statistic_pixels(block), s_.out_c, out.pitch, 0}, stored, mean, mean + s_.out_c);
   }
 }

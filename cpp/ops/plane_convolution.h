@@ -29,6 +29,7 @@ class PlaneConvolution final : public ConvMap {
            std::byte* workspace) const override;
   // A part is a block of rows of one image. None for several sub-convolutions.
   int64_t statistic_parts() const override;
+  bool finishes() const override { return s_.parts.size() == 1; }
   int64_t statistic_pixels(int64_t part) const override;
 
  private:

@@ -38,6 +38,7 @@ class WinogradGroupsMap final : public ConvMap {
         out_c_(pass == Pass::forward ? g.o_per_group() : g.c_per_group()),
         group_(winograd_group_map(one_group(g), pass, shares_.inner)) {}
 
+  bool finishes() const override { return true; }
   size_t packed_bytes() const override { return static_cast<size_t>(shares_.groups) * stride(); }
   size_t workspace_bytes() const override { return static_cast<size_t>(shares_.outer) * own_bytes(); }
 

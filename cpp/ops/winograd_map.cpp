@@ -111,6 +111,8 @@ void WinogradMap::transform_output(const PointMatrices& m, int64_t first, int64_
     to.columns = static_cast<int>(std::min<int64_t>(s_.m, s_.out_w - x));
     if (epilogue.residual) to.residual = epilogue.residual_at(pixel) + channel;
     transforms_.output(from, m.step, width, to);
+    for (int r = 0; r < to.rows && epilogue.finish; ++r)
+      epilogue.finish(to.y + r * to.row_pitch, to.pixel_pitch, to.columns, width);
     if (++col == s_.tiles_w) {
       col = 0;
       if (++row == s_.tiles_h) row = 0, ++n;
