@@ -8,6 +8,7 @@ import pytest
 import convcore as cc
 from convcore import functional as F
 from convcore import nn
+from networks import Network
 
 RNG = np.random.default_rng(0)
 S = slice
@@ -146,6 +147,16 @@ def test_take_computed_indices(shape: tuple[int, ...]) -> None:
     expected = np.zeros((7, 5))
     np.add.at(expected, indices, 2 * y / y.size)
     np.testing.assert_allclose(gradients["weight"], expected, rtol=1e-5, atol=1e-7)
+
+
+def test_take_given_indices() -> None:
+    net = Network()
+    x, indices = normal(5, 3, 2), RNG.integers(-5, 5, (2, 3, 4))
+    values = [net.input(*x.shape), net.input(*indices.shape, dtype="int64", name="indices")]
+    program = net.program(net.node("gather", *values, axis=0))
+    np.testing.assert_array_equal(program.run([x, indices])[0], x[indices])
+    with pytest.raises(ValueError, match="gather: index 5 at 0"):
+        program.run([x, np.full_like(indices, 5)])
 
 
 class Shuffle(nn.Module):
