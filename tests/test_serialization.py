@@ -28,6 +28,7 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "BatchNorm1d": (3, 1e-4, 0.2, False),
     "BatchNorm2d": (3,),
     "LocalResponseNorm": (5,),
+    "Upsample": (None, 2.5, "bilinear"),
     "LeakyReLU": (0.2,),
     "GELU": ("tanh",),
     "Normalize": ([0.1, 0.2], [0.3, 0.4]),

@@ -13,6 +13,8 @@
 #include "kernels/pack.h"
 #include "kernels/plane.h"
 #include "kernels/pool.h"
+#include "kernels/recurrent.h"
+#include "kernels/resize.h"
 #include "kernels/row_product.h"
 #include "kernels/run_tile.h"
 #include "kernels/tile.h"
@@ -34,7 +36,9 @@ struct KernelTable {
   GroupedKernels grouped;                 // convolution in narrow groups
   PoolKernels pool;
   ElementwiseKernels elementwise;         // activations, softmax, add, multiply, copies
-  NormKernels norm;                       // batch norm, local response norm
+  NormKernels norm;                       // batch, layer, group and local response norm
+  ResizeKernels resize;
+  RecurrentKernels recurrent;             // LSTM
   OptimizerKernels optimizer;
 };
 

@@ -25,6 +25,7 @@
 #include "ops/op.h"
 #include "ops/rearrange.h"
 #include "ops/regression_loss.h"
+#include "ops/resize.h"
 #include "ops/softmax.h"
 
 namespace convcore {
@@ -44,6 +45,7 @@ constexpr Entry kOps[] = {
     {"flatten", make_flatten},
     {"rearrange", make_rearrange},
     {"channels_last", make_channels_last},
+    {"resize", make_resize},
     {"max_pool2d", make_max_pool2d},
     {"max_pool2d_indices", make_max_pool2d_indices},
     {"avg_pool2d", make_avg_pool2d},

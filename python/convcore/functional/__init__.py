@@ -52,6 +52,7 @@ from .pool import (
     sum_pool2d,
     sum_pool2d_backward,
 )
+from .resize import interpolate
 from .shape import channel_shuffle, permute, pixel_shuffle, pixel_unshuffle, reshape, squeeze, unsqueeze
 
 __all__ = [
@@ -84,6 +85,7 @@ __all__ = [
     "hinge_loss",
     "huber_loss",
     "im2col",
+    "interpolate",
     "l1_loss",
     "leaky_relu",
     "linear",

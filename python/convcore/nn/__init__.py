@@ -22,6 +22,7 @@ from .pooling import (
     SumPool2d,
 )
 from .preprocess import Normalize
+from .resize import Upsample
 
 __all__ = [
     "GELU",
@@ -69,5 +70,6 @@ __all__ = [
     "Softmax",
     "SumPool2d",
     "Tanh",
+    "Upsample",
     "init",
 ]
