@@ -8,6 +8,7 @@ from typing import Any
 
 from case import Case, Shape
 from conv_cases import TAILS, conv_cases, conv_transpose_cases, pair
+from norm_cases import NORM_CASES
 from resize_cases import RESIZE_CASES
 from shape_cases import SHAPE_CASES
 
@@ -335,5 +336,6 @@ CASES: dict[str, list[Case]] = {
     "concat": _concat_cases(),
     "flatten": _flatten_cases(),
     **SHAPE_CASES,
+    **NORM_CASES,
     "resize": RESIZE_CASES,
 }

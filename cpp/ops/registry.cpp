@@ -17,6 +17,7 @@
 #include "ops/dropout.h"
 #include "ops/flatten.h"
 #include "ops/im2col.h"
+#include "ops/layer_norm.h"
 #include "ops/linear.h"
 #include "ops/local_response_norm.h"
 #include "ops/margin_loss.h"
@@ -53,6 +54,9 @@ constexpr Entry kOps[] = {
     {"adaptive_avg_pool2d", make_adaptive_avg_pool2d},
     {"adaptive_max_pool2d", make_adaptive_max_pool2d},
     {"batch_norm", make_batch_norm},
+    {"layer_norm", make_layer_norm},
+    {"group_norm", make_group_norm},
+    {"instance_norm", make_instance_norm},
     {"local_response_norm", make_local_response_norm},
     {"dropout", make_dropout},
     {"concat", make_concat},

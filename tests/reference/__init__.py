@@ -1,6 +1,6 @@
 """Every op in NumPy and float64, forward and backward, with the bound on float32's error. Calls nothing of convcore."""
 
-from . import activations, arithmetic, conv, losses, norm, pool, resize, shape
+from . import activations, arithmetic, conv, layer_norm, losses, norm, pool, resize, shape
 from .common import Array, Attributes, ReferenceOp
 
 OPS: dict[str, ReferenceOp] = {
@@ -8,6 +8,7 @@ OPS: dict[str, ReferenceOp] = {
     **pool.OPS,
     **activations.OPS,
     **norm.OPS,
+    **layer_norm.OPS,
     **losses.OPS,
     **arithmetic.OPS,
     **shape.OPS,

@@ -38,6 +38,7 @@ from .loss import (
     mse_loss,
     multi_margin_loss,
 )
+from .norm import group_norm, instance_norm, layer_norm
 from .pool import (
     adaptive_avg_pool2d,
     adaptive_max_pool2d,
@@ -81,12 +82,15 @@ __all__ = [
     "gelu",
     "global_avg_pool2d",
     "global_max_pool2d",
+    "group_norm",
     "hardswish",
     "hinge_loss",
     "huber_loss",
     "im2col",
+    "instance_norm",
     "interpolate",
     "l1_loss",
+    "layer_norm",
     "leaky_relu",
     "linear",
     "local_response_norm",
