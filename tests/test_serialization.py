@@ -33,6 +33,7 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "GroupNorm": (2, 6),
     "InstanceNorm1d": (3,),
     "InstanceNorm2d": (3, 1e-3, 0.1, True),
+    "LSTM": (3, 4, 2),
     "Upsample": (None, 2.5, "bilinear"),
     "LeakyReLU": (0.2,),
     "GELU": ("tanh",),

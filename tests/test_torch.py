@@ -21,8 +21,8 @@ from reference import OPS, Array
 from reference.common import as_images
 from reference.conv import windows_of
 
-# Not in PyTorch, or without gradient; test_resize.py compares what both have.
-UNLIKE = ("hinge_loss", "normalize", "correct_count", "resize")
+# Not in PyTorch, or without gradient; test_resize.py and test_lstm.py compare what both have.
+UNLIKE = ("hinge_loss", "normalize", "correct_count", "resize", "lstm")
 
 
 def _row(y: Any, is_row: bool) -> Any:

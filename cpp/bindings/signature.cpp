@@ -14,7 +14,7 @@ struct Entry {
 
 struct Signature {
   std::string_view kind;
-  std::array<Entry, 7> inputs;
+  std::array<Entry, 9> inputs;
 };
 
 constexpr Entry kX{"x"}, kWeight{"weight"}, kBias{"bias"}, kTarget{"target"};
@@ -31,6 +31,9 @@ constexpr Signature kSignatures[] = {
     {"layer_norm", {kX, kWeight, kBias}},
     {"group_norm", {kX, kWeight, kBias}},
     {"instance_norm", {kX, kWeight, kBias}},
+    {"lstm",
+     {kX, Entry{"W"}, Entry{"R"}, kBias, Entry{"sequence_lens"}, Entry{"initial_h"}, Entry{"initial_c"}, Entry{"P"},
+      Entry{"recurrent_bias"}}},
     {"normalize", {Entry{"x", Role::image}}},
     {"cross_entropy", {Entry{"logits"}, kLabels, kClassWeight}},
     {"correct_count", {Entry{"logits"}, kLabels}},

@@ -20,6 +20,7 @@
 #include "ops/layer_norm.h"
 #include "ops/linear.h"
 #include "ops/local_response_norm.h"
+#include "ops/lstm.h"
 #include "ops/margin_loss.h"
 #include "ops/max_pool.h"
 #include "ops/normalize.h"
@@ -57,6 +58,7 @@ constexpr Entry kOps[] = {
     {"layer_norm", make_layer_norm},
     {"group_norm", make_group_norm},
     {"instance_norm", make_instance_norm},
+    {"lstm", make_lstm},
     {"local_response_norm", make_local_response_norm},
     {"dropout", make_dropout},
     {"concat", make_concat},

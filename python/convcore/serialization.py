@@ -36,6 +36,7 @@ _LAYERS: dict[str, type[Module]] = {
         nn.BatchNorm1d, nn.BatchNorm2d, nn.LocalResponseNorm, nn.Dropout, nn.Normalize, nn.ReLU, nn.LeakyReLU,
         nn.ReLU6, nn.Sigmoid, nn.Tanh, nn.SiLU, nn.GELU, nn.Hardswish, nn.Softmax, nn.LogSoftmax, nn.Upsample,
         nn.BatchNorm3d, nn.LayerNorm, nn.GroupNorm, nn.InstanceNorm1d, nn.InstanceNorm2d,
+        nn.LSTM,
     )
 }  # fmt: skip
 

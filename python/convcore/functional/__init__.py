@@ -53,6 +53,7 @@ from .pool import (
     sum_pool2d,
     sum_pool2d_backward,
 )
+from .recurrent import lstm
 from .resize import interpolate
 from .shape import channel_shuffle, permute, pixel_shuffle, pixel_unshuffle, reshape, squeeze, unsqueeze
 
@@ -95,6 +96,7 @@ __all__ = [
     "linear",
     "local_response_norm",
     "log_softmax",
+    "lstm",
     "max_pool1d",
     "max_pool2d",
     "max_pool2d_backward",

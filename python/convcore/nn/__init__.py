@@ -31,10 +31,12 @@ from .pooling import (
     SumPool2d,
 )
 from .preprocess import Normalize
+from .recurrent import LSTM
 from .resize import Upsample
 
 __all__ = [
     "GELU",
+    "LSTM",
     "AdaptiveAvgPool2d",
     "AdaptiveMaxPool2d",
     "AvgPool1d",
