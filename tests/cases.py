@@ -8,7 +8,10 @@ from typing import Any
 
 from case import Case, Shape
 from conv_cases import TAILS, conv_cases, conv_transpose_cases, pair
+from lstm_cases import LSTM_CASES
 from math_cases import MATH_CASES, elementwise_cases
+from norm_cases import NORM_CASES
+from resize_cases import RESIZE_CASES
 from shape_cases import SHAPE_CASES
 
 
@@ -362,4 +365,7 @@ CASES: dict[str, list[Case]] = {
     "flatten": _flatten_cases(),
     **MATH_CASES,
     **SHAPE_CASES,
+    **NORM_CASES,
+    "lstm": LSTM_CASES,
+    "resize": RESIZE_CASES,
 }

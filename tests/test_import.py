@@ -110,7 +110,7 @@ def test_every_kind_of_op_is_known() -> None:
         "conv2d", "conv_transpose2d", "im2col", "col2im", "max_pool2d", "max_pool2d_indices", "avg_pool2d",
         "sum_pool2d", "adaptive_avg_pool2d", "adaptive_max_pool2d", "linear", "flatten", "rearrange",
         "channels_last", "slice", "pad", "expand", "tile", "gather", "max_unpool2d", "lp_pool2d", "nll_loss",
-        "batch_norm",
+        "resize", "batch_norm", "layer_norm", "group_norm", "instance_norm", "lstm",
         "local_response_norm", "dropout", "concat", "add", "multiply", "relu", "leaky_relu", "relu6", "sigmoid",
         "tanh", "silu", "gelu", "hardswish", "softmax", "log_softmax", "normalize", "cross_entropy", "hinge_loss",
         "multi_margin_loss", "mse_loss", "l1_loss", "huber_loss", "bce_with_logits", "correct_count",

@@ -23,8 +23,8 @@ from reference.common import as_images
 from reference.conv import windows_of
 from reference.pool import pooled_size
 
-UNLIKE = (  # not in PyTorch, or without gradient
-    *("hinge_loss", "normalize", "correct_count", "where", "logical_not"),
+UNLIKE = (  # not in PyTorch, or without gradient; test_resize.py and test_lstm.py compare what both have
+    *("hinge_loss", "normalize", "correct_count", "where", "logical_not", "resize", "lstm"),
     *COMPARISONS,
     *LOGICAL,
 )
@@ -70,6 +70,17 @@ def rearrange(torch: ModuleType, case: Case, x: Any) -> Any:
     y = x.reshape(case.attributes.get("view", x.shape))
     y = y.permute(case.attributes.get("perm", list(range(y.ndim))))
     return y.reshape(case.attributes.get("shape", y.shape))
+
+
+def layer_norm(torch: ModuleType, case: Case, x: Any, w: Any, b: Any) -> Any:
+    sizes = x.shape[case.attributes["axis"] :]
+    w, b = (None if v is None else v.reshape(sizes) for v in (w, b))
+    return torch.nn.functional.layer_norm(x, sizes, w, b, case.attributes.get("eps", 1e-5))
+
+
+def group_norm(torch: ModuleType, case: Case, x: Any, w: Any, b: Any) -> Any:
+    w = torch.ones(x.shape[1], dtype=x.dtype) if w is None else w  # PyTorch 2.13 fails for a bias alone
+    return torch.nn.functional.group_norm(x, case.attributes["num_groups"], w, b, case.attributes.get("eps", 1e-5))
 
 
 def pooling(torch: ModuleType, case: Case, x: Any) -> Any:
@@ -206,6 +217,9 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "gather": gathered,
     "rearrange": rearrange,
     "channels_last": lambda torch, case, x: x.clone(),
+    "layer_norm": layer_norm,
+    "group_norm": group_norm,
+    "instance_norm": lambda torch, case, x, w, b: torch.nn.functional.instance_norm(x, None, None, w, b),
     "flatten": lambda torch, case, x: x.flatten(case.attributes.get("start_dim", 1)),
     **dict.fromkeys([k for k in CASES if "pool" in k], pooling),
     "lp_pool2d": lp_pool,

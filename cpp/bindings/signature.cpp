@@ -14,7 +14,7 @@ struct Entry {
 
 struct Signature {
   std::string_view kind;
-  std::array<Entry, 7> inputs;
+  std::array<Entry, 9> inputs;
 };
 
 constexpr Entry kX{"x"}, kWeight{"weight"}, kBias{"bias"}, kTarget{"target"};
@@ -28,6 +28,12 @@ constexpr Signature kSignatures[] = {
     {"batch_norm",
      {kX, kWeight, kBias, Entry{"running_mean", Role::state}, Entry{"running_var", Role::state}, Entry{"residual"},
       Entry{"statistics", Role::constant}}},
+    {"layer_norm", {kX, kWeight, kBias}},
+    {"group_norm", {kX, kWeight, kBias}},
+    {"instance_norm", {kX, kWeight, kBias}},
+    {"lstm",
+     {kX, Entry{"W"}, Entry{"R"}, kBias, Entry{"sequence_lens"}, Entry{"initial_h"}, Entry{"initial_c"}, Entry{"P"},
+      Entry{"recurrent_bias"}}},
     {"normalize", {Entry{"x", Role::image}}},
     {"cross_entropy", {Entry{"logits"}, kLabels, kClassWeight}},
     {"nll_loss", {kX, kLabels, kClassWeight}},

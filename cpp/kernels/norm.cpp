@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Batch norm; and the family's table. Local response norm has a file of its own.
+// Batch norm; and the family's table. Layer norm and local response norm have files of their own.
 //
 // All passes move more memory than they compute, so each reads every operand once, from front to back, and asks early
 // for what stands some 4 KB ahead: by itself the processor does not look beyond a page. (Measured, where operands come
@@ -14,6 +14,7 @@
 namespace convcore::CONVCORE_ISA {
 
 void fill_response(NormKernels& k);  // response.cpp
+void fill_layer(NormKernels& k);     // layer_norm.cpp
 
 namespace {
 
@@ -370,6 +371,7 @@ NormKernels norm_kernels() {
   k.add_parts = add_parts;
   k.fold = fold;
   fill_response(k);
+  fill_layer(k);
   return k;
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Batch norm and local response norm. Pointers, sizes and pitches only; see table.h.
+// Batch norm, layer and group norm, and local response norm. Pointers, sizes and pitches only; see table.h.
 //
 // A block is `pixels` x `channels`; statistics and coefficients have one float per channel.
 #pragma once
@@ -47,6 +47,17 @@ struct ResponseArgs {
   float scale, beta, k;  // scale: alpha / size
 };
 
+// A part of a tensor that layer or group norm works on: rows that share their statistics, in whole or column by column.
+// Weight and bias have one value for each row, or one for each column of each row; pitches are 0 where all rows have
+// the same.
+struct LayerBlock {
+  int64_t rows, columns;
+  const float *mean, *scale;  // scale: 1 / the standard deviation
+  bool statistics_by_column;
+  ConstRows weight, bias;     // data null: 1 and 0
+  bool weight_by_column;
+};
+
 struct NormKernels {
   NormActivationKernels with[kNormActivations];
   // Each channel's mean, and its sum of (x - mean)^2: the same bits whatever channels are with it in the block.
@@ -63,6 +74,16 @@ struct NormKernels {
   // scale = weight / sqrt(var + eps), shift = bias - mean * scale; weight and bias may be null (1 and 0).
   void (*fold)(int64_t channels, const float* mean, const float* var, const float* weight, const float* bias, float eps,
                float* scale, float* shift);
+
+  // y = (x - mean) * scale * weight + bias. Outputs of these four may be the memory of x or of dy.
+  void (*layer_normalize)(const LayerBlock& block, ConstRows x, Rows y);
+  // sum = sum of dy * weight,   dot = sum of dy * weight * (x - mean): as many as there are statistics
+  void (*layer_sums)(const LayerBlock& block, ConstRows x, ConstRows dy, float* sum, float* dot);
+  // dx = scale * dy * weight + slope * (x - mean) + offset; slope and offset are laid out like the statistics.
+  void (*layer_backward_input)(const LayerBlock& block, ConstRows x, ConstRows dy, const float* slope,
+                               const float* offset, Rows dx);
+  // dweight += dy * (x - mean) * scale,   dbias += dy, laid out like weight and bias; data null: not wanted
+  void (*layer_backward_weight)(const LayerBlock& block, ConstRows x, ConstRows dy, Rows dweight, Rows dbias);
 
   // y = x * s^-beta; ratio = s^(-beta - 1), packed, if not null.
   void (*response)(const NormBlock& block, const ResponseArgs& args, const float* x, float* y, float* ratio);

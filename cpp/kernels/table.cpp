@@ -25,6 +25,8 @@ namespace convcore {
   ElementwiseKernels elementwise_kernels();         \
   ArithmeticKernels arithmetic_kernels();           \
   NormKernels norm_kernels();                       \
+  ResizeKernels resize_kernels();                   \
+  RecurrentKernels recurrent_kernels();             \
   OptimizerKernels optimizer_kernels();             \
   }
 #define CC_TABLE(isa)                                                                                      \
@@ -32,7 +34,8 @@ namespace convcore {
     Isa::isa, isa::tile_kernels(), isa::run_kernels(), isa::plane_kernels(), isa::pack_kernels(),          \
         isa::winograd_kernels(), isa::winograd_weight_kernels(), isa::row_product_kernels(),               \
         isa::depthwise_kernels(), isa::grouped_kernels(), isa::pool_kernels(), isa::elementwise_kernels(), \
-        isa::arithmetic_kernels(), isa::norm_kernels(), isa::optimizer_kernels()                           \
+        isa::arithmetic_kernels(), isa::norm_kernels(), isa::resize_kernels(), isa::recurrent_kernels(),   \
+        isa::optimizer_kernels()                                                                           \
   }
 
 CC_DECLARE_ISA(portable)

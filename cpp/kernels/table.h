@@ -14,6 +14,8 @@
 #include "kernels/pack.h"
 #include "kernels/plane.h"
 #include "kernels/pool.h"
+#include "kernels/recurrent.h"
+#include "kernels/resize.h"
 #include "kernels/row_product.h"
 #include "kernels/run_tile.h"
 #include "kernels/tile.h"
@@ -36,7 +38,9 @@ struct KernelTable {
   PoolKernels pool;
   ElementwiseKernels elementwise;         // activations, softmax, losses, copies
   ArithmeticKernels arithmetic;           // functions of two and three operands, sums and other folds
-  NormKernels norm;                       // batch norm, local response norm
+  NormKernels norm;                       // batch, layer, group and local response norm
+  ResizeKernels resize;
+  RecurrentKernels recurrent;             // LSTM
   OptimizerKernels optimizer;
 };
 

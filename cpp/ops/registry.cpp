@@ -19,9 +19,11 @@
 #include "ops/flatten.h"
 #include "ops/gather.h"
 #include "ops/im2col.h"
+#include "ops/layer_norm.h"
 #include "ops/linear.h"
 #include "ops/local_response_norm.h"
 #include "ops/lp_pool.h"
+#include "ops/lstm.h"
 #include "ops/margin_loss.h"
 #include "ops/max_pool.h"
 #include "ops/max_unpool.h"
@@ -32,6 +34,7 @@
 #include "ops/rearrange.h"
 #include "ops/regression_loss.h"
 #include "ops/slice.h"
+#include "ops/resize.h"
 #include "ops/softmax.h"
 #include "ops/where.h"
 #include "ops/tile.h"
@@ -58,6 +61,7 @@ constexpr Entry kOps[] = {
     {"expand", make_expand},
     {"tile", make_tile},
     {"gather", make_gather},
+    {"resize", make_resize},
     {"max_pool2d", make_max_pool2d},
     {"max_pool2d_indices", make_max_pool2d_indices},
     {"max_unpool2d", make_max_unpool2d},
@@ -67,6 +71,10 @@ constexpr Entry kOps[] = {
     {"adaptive_avg_pool2d", make_adaptive_avg_pool2d},
     {"adaptive_max_pool2d", make_adaptive_max_pool2d},
     {"batch_norm", make_batch_norm},
+    {"layer_norm", make_layer_norm},
+    {"group_norm", make_group_norm},
+    {"instance_norm", make_instance_norm},
+    {"lstm", make_lstm},
     {"local_response_norm", make_local_response_norm},
     {"dropout", make_dropout},
     {"concat", make_concat},

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .machine import info
     from .rng import manual_seed
     from .serialization import load, save
+    from .state import load_state
     from .trainer import DivergenceError, Trainer, predict
 
 _MODULES = ("data", "functional", "models", "nn", "optim")
@@ -40,6 +41,7 @@ _NAMES = {
     "compile": "compiled",
     "info": "machine",
     "load": "serialization",
+    "load_state": "state",
     "manual_seed": "rng",
     "predict": "trainer",
     "save": "serialization",
@@ -62,6 +64,7 @@ __all__ = [
     "get_winograd",
     "info",
     "load",
+    "load_state",
     "manual_seed",
     "models",
     "nn",

@@ -34,7 +34,9 @@ _LAYERS: dict[str, type[Module]] = {
         nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d, nn.Linear, nn.Flatten, nn.MaxPool1d, nn.MaxPool2d, nn.AvgPool1d,
         nn.AvgPool2d, nn.SumPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d, nn.GlobalAvgPool2d, nn.GlobalMaxPool2d,
         nn.BatchNorm1d, nn.BatchNorm2d, nn.LocalResponseNorm, nn.Dropout, nn.Normalize, nn.ReLU, nn.LeakyReLU,
-        nn.ReLU6, nn.Sigmoid, nn.Tanh, nn.SiLU, nn.GELU, nn.Hardswish, nn.Softmax, nn.LogSoftmax,
+        nn.ReLU6, nn.Sigmoid, nn.Tanh, nn.SiLU, nn.GELU, nn.Hardswish, nn.Softmax, nn.LogSoftmax, nn.Upsample,
+        nn.BatchNorm3d, nn.LayerNorm, nn.GroupNorm, nn.InstanceNorm1d, nn.InstanceNorm2d,
+        nn.LSTM,
     )
 }  # fmt: skip
 

@@ -1,6 +1,6 @@
 """Every op in NumPy and float64, forward and backward, with the bound on float32's error. Calls nothing of convcore."""
 
-from . import activations, arithmetic, conv, elementwise, losses, norm, pool, shape
+from . import activations, arithmetic, conv, elementwise, layer_norm, losses, norm, pool, resize, shape
 from .common import Array, Attributes, ReferenceOp
 
 OPS: dict[str, ReferenceOp] = {
@@ -8,10 +8,12 @@ OPS: dict[str, ReferenceOp] = {
     **pool.OPS,
     **activations.OPS,
     **norm.OPS,
+    **layer_norm.OPS,
     **losses.OPS,
     **arithmetic.OPS,
     **elementwise.OPS,
     **shape.OPS,
+    **resize.OPS,
 }
 
 __all__ = ["OPS", "Array", "Attributes", "ReferenceOp"]

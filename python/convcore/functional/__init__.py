@@ -90,6 +90,7 @@ from .loss import (
     multi_margin_loss,
     nll_loss,
 )
+from .norm import group_norm, instance_norm, layer_norm
 from .pool import (
     adaptive_avg_pool2d,
     adaptive_max_pool2d,
@@ -106,6 +107,8 @@ from .pool import (
     sum_pool2d,
     sum_pool2d_backward,
 )
+from .recurrent import lstm
+from .resize import interpolate
 from .select import chunk, expand, narrow, pad, split, take, tile
 from .shape import channel_shuffle, permute, pixel_shuffle, pixel_unshuffle, reshape, squeeze, unsqueeze
 
@@ -150,12 +153,16 @@ __all__ = [
     "global_max_pool2d",
     "greater",
     "greater_equal",
+    "group_norm",
     "hardsigmoid",
     "hardswish",
     "hinge_loss",
     "huber_loss",
     "im2col",
+    "instance_norm",
+    "interpolate",
     "l1_loss",
+    "layer_norm",
     "leaky_relu",
     "less",
     "less_equal",
@@ -168,6 +175,7 @@ __all__ = [
     "logical_or",
     "logical_xor",
     "lp_pool2d",
+    "lstm",
     "max_pool1d",
     "max_pool2d",
     "max_pool2d_backward",

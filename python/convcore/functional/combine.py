@@ -12,6 +12,7 @@ from ..arguments import axis, integer, number, numbers
 from ..parameter import Variable, clock
 from ..symbol import Array, Operand, Symbol, T
 from .dispatch import apply, arrays, shape_of
+from .shape import reshape
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -77,7 +78,7 @@ def batch_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> T:
-    """(x - mean) / sqrt(var + eps) * weight + bias, per channel. x: (N, C, ...); the others (C,) or None.
+    """(x - mean) / sqrt(var + eps) * weight + bias, per channel. x: (N, C, ...), rank 2 to 5; the others (C,) or None.
 
     training: mean and (biased) variance are the batch's, and the running ones move towards them (the variance
     unbiased) by `momentum`, in place: arrays must then be float32 and writable. Else mean and variance are the running
@@ -87,20 +88,25 @@ def batch_norm(
     be written to.
     Source: torch.nn.functional.batch_norm; Ioffe and Szegedy, "Batch Normalization".
     """
-    op = "batch_norm"
+    op, shape = "batch_norm", shape_of(x)
+    if len(shape) == 5:
+        n, c, d, h, w = shape
+        maps = reshape(x, (n, c, d, h * w))
+        y = batch_norm(maps, running_mean, running_var, weight, bias, training, momentum, eps)
+        return reshape(y, shape)
     attributes = {"eps": number(op, "eps", eps), "momentum": number(op, "momentum", momentum)}
     if running_mean is None and running_var is None and training and not isinstance(x, Symbol):
-        channels = np.shape(x)[1] if np.ndim(x) > 1 else 1
+        channels = shape[1] if len(shape) > 1 else 1
         running_mean, running_var = np.zeros(channels, np.float32), np.ones(channels, np.float32)
     if running_mean is None or running_var is None:
         raise TypeError(f"{op}: running_mean and running_var are needed (both may be None with arrays in training)")
     if isinstance(x, Symbol):
         return apply(op, attributes, x, weight, bias, running_mean, running_var)
     running: list[Any] = [s.memory if isinstance(s, Variable) else s for s in (running_mean, running_var)]
-    y: Array = _core.forward(op, attributes, [*arrays([x, weight, bias]), *running], bool(training))[0]
+    result: Array = _core.forward(op, attributes, [*arrays([x, weight, bias]), *running], bool(training))[0]
     if training:
         clock.stamp([s for s in (running_mean, running_var) if isinstance(s, Variable)])
-    return y
+    return result
 
 
 def local_response_norm(x: T, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> T:

@@ -49,6 +49,17 @@ def apply(kind: str, attributes: Attributes, x: T, *more: Operand | None) -> T:
     return cast("T", computed)
 
 
+def apply_all(kind: str, attributes: Attributes, x: T, *more: Operand | None) -> tuple[T, ...]:
+    """As `apply`, with all outputs."""
+    inputs = (x, *more)
+    for symbol in inputs:
+        if isinstance(symbol, Symbol):
+            traced: Any = symbol.tracer.emit_all(kind, attributes, inputs)
+            return cast("tuple[T, ...]", traced)
+    computed: Any = tuple(_core.forward(kind, attributes, arrays(inputs)))
+    return cast("tuple[T, ...]", computed)
+
+
 def apply_planned(op: Planned, x: T, *more: Operand | None) -> T:
     """As `apply`."""
     inputs = (x, *more)

@@ -10,6 +10,7 @@ import numpy as np
 from ..locks import new_lock
 from ..parameter import Buffer, Parameter, Variable, clock, edits
 from ..symbol import Symbol
+from ..table import format_table
 from .settings import check_settings
 
 if TYPE_CHECKING:
@@ -176,32 +177,35 @@ class Module:
         """Copies arrays (or CPU tensors of PyTorch) into the parameters and buffers of the same names.
 
         strict: every name of both sides must have its partner; PyTorch's `num_batches_tracked` is passed over.
-        Raises ValueError, and changes nothing, for missing, unexpected or wrongly shaped entries.
+        Raises ValueError, and changes nothing, for missing, unexpected or wrongly shaped entries: one table of all.
         Source: torch.nn.Module.load_state_dict.
         """
         if not isinstance(state, Mapping):
             raise TypeError(f"load_state_dict: expected a dict of arrays, got {type(state).__name__}")
         variables = dict(self._variables(Variable, unique=False))
         given = {name: value for name, value in state.items() if name.rpartition(".")[2] != "num_batches_tracked"}
-        problems = []
+        rows: list[tuple[str, str, str, str]] = []  # name, problem, what is given, what the model has
         if strict:
-            problems += [f"missing {name}" for name in variables if name not in given]
-            problems += [f"unexpected {name}" for name in given if name not in variables]
+            rows += [(name, "missing", "", str(v.shape)) for name, v in variables.items() if name not in given]
+            rows += [(name, "unexpected", _kind_of(v), "") for name, v in given.items() if name not in variables]
         arrays = {}
         for name, value in given.items():
+            if name not in variables:
+                continue
+            shape = str(variables[name].shape)
             try:
-                if name in variables:
-                    arrays[name] = np.asarray(value)
+                array = np.asarray(value)
             except (TypeError, ValueError):  # a ragged list, say
-                problems.append(f"{name} is no array but {type(value).__name__}")
-        for name, array in arrays.items():
+                rows.append((name, "no array", type(value).__name__, shape))
+                continue
+            arrays[name] = array
             if array.shape != variables[name].shape:
-                problems.append(f"{name} has shape {array.shape}, the model needs {variables[name].shape}")
+                rows.append((name, "misshapen", str(array.shape), shape))
             elif array.dtype.kind not in "fiu":
-                problems.append(f"{name} has dtype {array.dtype}, the model needs numbers")
-        if problems:
-            shown = "; ".join(problems[:5]) + (f"; and {len(problems) - 5} more" if len(problems) > 5 else "")
-            raise ValueError(f"load_state_dict: {shown}")
+                rows.append((name, "no numbers", str(array.dtype), shape))
+        if rows:
+            table = format_table(("name", "problem", "given", "model"), rows, left=4)
+            raise ValueError(f"load_state_dict: the state does not fit the model, nothing was changed\n{table}")
         for name, array in arrays.items():
             variables[name].memory[...] = array
         clock.stamp([variables[name] for name in arrays])
@@ -255,6 +259,11 @@ def newest_edit(module: Module) -> int:
     for m in module.modules():
         newest = max(newest, m._edit, *(v.edit for v in vars(m).values() if isinstance(v, Parameter)))
     return newest
+
+
+def _kind_of(value: Any) -> str:
+    """The shape of an array, the type of anything else."""
+    return str(tuple(value.shape)) if hasattr(value, "shape") else type(value).__name__
 
 
 def _plain(value: Any) -> Any:
