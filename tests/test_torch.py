@@ -23,7 +23,7 @@ from reference.common import as_images
 from reference.conv import windows_of
 
 UNLIKE = (  # not in PyTorch, or without gradient
-    *("hinge_loss", "normalize", "correct_count", "where", "logical_not"),
+    *("hinge_loss", "normalize", "correct_count", "where", "logical_not", "argmax", "argmin", "hardmax", "topk"),
     *COMPARISONS,
     *LOGICAL,
 )
@@ -101,6 +101,29 @@ def arithmetic(torch: ModuleType, case: Case, *inputs: Any) -> Any:
     return function(*inputs, **a)
 
 
+def reduce(torch: ModuleType, case: Case, x: Any) -> Any:
+    a = case.attributes
+    name, axes, keepdims = a["function"], a.get("axes", list(range(x.ndim))), a.get("keepdims", False)
+    if name == "prod":  # which takes one axis
+        y = x
+        for axis in sorted((axis % x.ndim for axis in axes), reverse=True):
+            y = y.prod(axis, keepdim=keepdims)
+    elif not axes:  # which means all to PyTorch
+        y = {"l1": x.abs(), "l2": x.abs(), "sum_square": x * x, "log_sum": x.log()}.get(name, x.clone())
+    elif name == "log_sum":
+        y = x.sum(axes, keepdims).log()
+    elif name == "sum_square":
+        y = (x * x).sum(axes, keepdims)
+    else:
+        y = {
+            **{"sum": torch.sum, "mean": torch.mean, "max": torch.amax, "min": torch.amin},
+            "log_sum_exp": torch.logsumexp,
+            "l1": lambda x, axes, keep: torch.linalg.vector_norm(x, 1, axes, keep),
+            "l2": lambda x, axes, keep: torch.linalg.vector_norm(x, 2, axes, keep),
+        }[name](x, axes, keepdims)
+    return y if y.ndim else y[None]
+
+
 def loss(torch: ModuleType, case: Case, x: Any, target: Any, weight: Any = None) -> Any:
     f, a = torch.nn.functional, dict(case.attributes)
     if case.kind == "bce_with_logits":
@@ -132,8 +155,10 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "batch_norm": batch_norm,
     "local_response_norm": lambda torch, case, x: torch.nn.functional.local_response_norm(x, **case.attributes),
     "concat": lambda torch, case, *inputs: torch.cat(inputs, 1),
-    "softmax": lambda torch, case, x: torch.softmax(x, 1),
-    "log_softmax": lambda torch, case, x: torch.log_softmax(x, 1),
+    "softmax": lambda torch, case, x: torch.softmax(x, case.attributes.get("axis", 1)),
+    "log_softmax": lambda torch, case, x: torch.log_softmax(x, case.attributes.get("axis", 1)),
+    "matmul": lambda torch, case, a, b: a @ b,
+    "reduce": reduce,
     "rearrange": rearrange,
     "channels_last": lambda torch, case, x: x.clone(),
     "flatten": lambda torch, case, x: x.flatten(case.attributes.get("start_dim", 1)),

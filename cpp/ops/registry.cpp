@@ -5,6 +5,7 @@
 #include "kernels/table.h"
 #include "ops/activation.h"
 #include "ops/adaptive_pool.h"
+#include "ops/argmax.h"
 #include "ops/arithmetic.h"
 #include "ops/avg_pool.h"
 #include "ops/batch_norm.h"
@@ -20,12 +21,15 @@
 #include "ops/linear.h"
 #include "ops/local_response_norm.h"
 #include "ops/margin_loss.h"
+#include "ops/matmul.h"
 #include "ops/max_pool.h"
 #include "ops/normalize.h"
 #include "ops/op.h"
 #include "ops/rearrange.h"
+#include "ops/reduce.h"
 #include "ops/regression_loss.h"
 #include "ops/softmax.h"
+#include "ops/topk.h"
 #include "ops/where.h"
 
 namespace convcore {
@@ -104,6 +108,12 @@ constexpr Entry kOps[] = {
     {"sign", make_sign},
     {"clamp", make_clamp},
     {"logical_not", make_logical_not},
+    {"reduce", make_reduce},
+    {"argmax", make_argmax},
+    {"argmin", make_argmin},
+    {"hardmax", make_hardmax},
+    {"topk", make_topk},
+    {"matmul", make_matmul},
     {"softmax", make_softmax},
     {"log_softmax", make_log_softmax},
     {"cross_entropy", make_cross_entropy},
