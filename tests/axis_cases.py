@@ -86,6 +86,24 @@ def _place_cases(kind: str) -> list[Case]:
     ]
 
 
+def _topk_cases() -> list[Case]:
+    """Two outputs: for a test of their own."""
+    return [
+        *(
+            Case("topk", ((2, 17, 4, 5),), {"k": k, "axis": axis})
+            for axis, k in ((0, 2), (1, 1), (1, 9), (2, 3), (3, 5))
+        ),
+        *(Case("topk", ((2, 17, 4, 5),), {"k": 3, "axis": axis, "largest": False}) for axis in (1, 2)),
+        Case("topk", ((3, 7),), {"k": 3}),
+        Case("topk", ((3, 7),), {"k": 0}),
+        Case("topk", ((3, 4, 19),), {"k": 19}),
+        Case("topk", ((41,),), {"k": 5}),
+        Case("topk", ((2, 3, 2, 6, 2),), {"k": 4, "axis": 3}),
+        Case("topk", ((0, 5),), {"k": 2}),
+        Case("topk", ((2, 2000),), {"k": 300}),
+    ]
+
+
 def _matmul_cases() -> list[Case]:
     pairs: list[tuple[Shape, Shape]] = [
         *(((3, t), (t, 5)) for t in TAILS),
@@ -140,6 +158,6 @@ AXIS_CASES: dict[str, list[Case]] = {
     "reduce": _reduce_cases(),
     **{kind: _softmax_cases(kind) for kind in ("softmax", "log_softmax")},
     **{kind: _place_cases(kind) for kind in ("argmax", "argmin", "hardmax")},
-    "topk": [Case("topk", ((3, 7),), {"k": 3})],
+    "topk": _topk_cases(),
     "matmul": _matmul_cases(),
 }
