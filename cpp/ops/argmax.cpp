@@ -48,8 +48,8 @@ class ArgmaxOp : public Op {
     std::array<bool, kMaxRank> without{};
     without[static_cast<size_t>(lines_.axis)] = true;
     reduced_ = Reduced(lines_.shape, without, keepdims_);
-    require<ShapeError>(lines_.length() > 0 || reduced_.shape().size() == 0, kind(), "x has no element along axis ",
-                        axis_, ", got ", lines_.shape);
+    require<ShapeError>(reduced_.shape().size(kind()) == 0 || lines_.length() > 0, kind(),
+                        "x has no element along axis ", axis_, ", got ", lines_.shape);
     return {{reduced_.shape(), DType::f32}};
   }
 

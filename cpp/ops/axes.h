@@ -12,8 +12,8 @@ namespace convcore {
 
 // The axis with this number, counted from the end if negative. Throws ValueError unless x has it.
 inline int axis_of(std::string_view kind, int64_t axis, const Shape& x) {
-  require(axis >= -x.rank() && axis < x.rank(), kind, "axis must be from ", -x.rank(), " to ", x.rank() - 1, " for x ", x,
-          ", got ", axis);
+  require(axis >= -x.rank() && axis < x.rank(), kind, "axis must be from ", -x.rank(), " to ", x.rank() - 1, " for x ",
+          x, ", got ", axis);
   return static_cast<int>(axis < 0 ? axis + x.rank() : axis);
 }
 
@@ -22,19 +22,18 @@ class Reduced {
  public:
   Reduced() = default;
   Reduced(const Shape& x, const std::array<bool, kMaxRank>& without, bool keepdims)
-      : without_(without), keepdims_(keepdims) {
+      : without_(without), keepdims_(keepdims), x_size_(x.size()) {
     for (int d = 0; d < x.rank(); ++d) {
       const bool gone = without[static_cast<size_t>(d)];
       kept_.push_back(gone ? 1 : x[d]);
-      count_ *= gone ? x[d] : 1;
       if (!gone || keepdims) y_.push_back(gone ? 1 : x[d]);
     }
     if (y_.rank() == 0) y_.push_back(1);
   }
 
-  const Shape& shape() const { return y_; }   // of the result; (1,) where nothing is left
-  const Shape& kept() const { return kept_; }  // the same with all axes of x
-  int64_t count() const { return count_; }     // elements of x for each of the result
+  const Shape& shape() const { return y_; }              // of the result; (1,) where nothing is left
+  const Shape& kept() const { return kept_; }            // the same with all axes of x
+  int64_t count() const { return x_size_ / y_.size(); }  // elements of x for each of the result, which has some
 
   // The result's strides in the dimensions of x, 0 in those that are gone.
   Strides strides(const Tensor& y) const {
@@ -51,8 +50,8 @@ class Reduced {
  private:
   std::array<bool, kMaxRank> without_{};
   bool keepdims_ = false;
+  int64_t x_size_ = 0;
   Shape y_, kept_;
-  int64_t count_ = 1;
 };
 
 // The lines of a shape along one axis, in the order of the other dimensions.

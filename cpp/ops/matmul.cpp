@@ -17,6 +17,7 @@ namespace {
 
 constexpr std::string_view kKind = "matmul";
 constexpr int64_t kFewRows = 8;
+constexpr double kMostProducts = 1LL << 52;  // what follows from sizes below this fits 64 bits
 constexpr size_t kBatchDims = kMaxRank - 2;
 using Batch = std::array<int64_t, kBatchDims>;  // sizes, or strides
 
@@ -35,7 +36,9 @@ struct Matrices {
 class Products {
  public:
   Products(int64_t m, int64_t n, int64_t k, const Batch& batch, const Batch& of_c, bool transposed)
-      : gemm_(transposed ? n : m, transposed ? m : n, k), rows_(transposed ? n : m), cost_(2 * m * n * k),
+      : gemm_(transposed ? n : m, transposed ? m : n, k),
+        rows_(transposed ? n : m),
+        cost_(2 * m * n * k),
         transposed_(transposed) {
     for (size_t d = 0; d < kBatchDims; ++d) {
       kept_[d] = of_c[d] == 1 ? 1 : batch[d];
@@ -105,12 +108,12 @@ class MatmulOp : public Op {
     read_shapes(inputs[0].shape, inputs[1].shape);
     needs_ = {};
     forward_.reset(), backward_a_.reset(), backward_b_.reset();
-    y_.size(kind());
     if (y_.size() == 0) return {{y_, DType::f32}};
 
     forward_.emplace(m_, n_, k_, batch_, batch_, turns(0, m_));
     packs_ = dense_ && !training;
-    if (packs_) needs_.packed = turns(0, m_) ? static_cast<size_t>(b_.size()) * sizeof(float) : forward_->packed_bytes();
+    if (packs_)
+      needs_.packed = turns(0, m_) ? static_cast<size_t>(b_.size()) * sizeof(float) : forward_->packed_bytes();
     needs_.forward = 3 * part_bytes() + forward_->bytes();
     if (training) {
       backward_a_.emplace(m_, k_, n_, batch_, of_a_, turns(0, m_));
@@ -177,12 +180,16 @@ class MatmulOp : public Op {
       if (a[d] == 1) y[d] = full_b[d];
       const auto i = static_cast<size_t>(d);
       batch_[i] = y[d], of_a_[i] = a[d], of_b_[i] = full_b[d];
-      pixels_ *= y[d];
     }
-    require<ShapeError>(fits, kKind, "a must be (..., M, K) and b (..., K, N), of one rank from 2 to 6, axes in front "
-                        "must match or be 1, got ", a, " and ", b);
+    require<ShapeError>(fits, kKind,
+                        "a must be (..., M, K) and b (..., K, N), of one rank from 2 to 6, axes in front "
+                        "must match or be 1, got ",
+                        a, " and ", b);
     y[rank - 1] = full_b[rank - 1];
     a_ = a, b_ = full_b, y_ = y;
+    const double products = static_cast<double>(y.size(kKind)) * static_cast<double>(a[rank - 1]);
+    require<ShapeError>(products < kMostProducts, kKind, "the product of ", a, " and ", b, " is too large");
+    for (int d = 0; d < rank - 2; ++d) pixels_ *= y[d];
     m_ = a[rank - 2], k_ = a[rank - 1], n_ = y[rank - 1];
     // One matrix b for all: the batch is more rows, where memory has them at one distance.
     joins_ = of_b_ == Batch{1, 1, 1, 1} && (rank > 3 || m_ == 1);
@@ -224,8 +231,7 @@ class MatmulOp : public Op {
 
   // An operand that is read: where it lies, or gathered.
   Matrices given(int i, const Tensor& tensor, const OpCall& call) const {
-    if (!gathers(i, false))
-      return matrices_at(i, tensor.f32(), is_rows(i) ? row_major(b_) : strides_of(tensor), false);
+    if (!gathers(i, false)) return matrices_at(i, tensor.f32(), is_rows(i) ? row_major(b_) : strides_of(tensor), false);
     move(i, reinterpret_cast<float*>(part(call, static_cast<size_t>(i))), tensor, false);
     return matrices(i, tensor, part(call, static_cast<size_t>(i)));
   }
@@ -243,8 +249,10 @@ class MatmulOp : public Op {
     back ? copy_strided(walk, rows, tensor.f32()) : copy_strided(walk, tensor.f32(), rows);
   }
   static void clear(const Tensor& grad, bool dense) {
-    if (dense || grad.packed()) std::fill_n(grad.f32(), grad.shape.size(), 0.0f);
-    else for (int64_t p = 0; p < grad.pixels(); ++p) std::fill_n(grad.f32() + p * grad.pitch, grad.c(), 0.0f);
+    if (dense || grad.packed())
+      std::fill_n(grad.f32(), grad.shape.size(), 0.0f);
+    else
+      for (int64_t p = 0; p < grad.pixels(); ++p) std::fill_n(grad.f32() + p * grad.pitch, grad.c(), 0.0f);
   }
 
   bool dense_, packs_ = false, joins_ = false;

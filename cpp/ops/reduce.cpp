@@ -25,16 +25,11 @@ struct Entry {
   Fold fold;  // what comes first
 };
 constexpr Entry kFunctions[] = {
-    {"sum", Function::sum, Fold::sum},
-    {"mean", Function::mean, Fold::sum},
-    {"max", Function::max, Fold::maximum},
-    {"min", Function::min, Fold::minimum},
-    {"prod", Function::prod, Fold::product},
-    {"l1", Function::l1, Fold::sum_abs},
-    {"l2", Function::l2, Fold::sum_square},
-    {"sum_square", Function::sum_square, Fold::sum_square},
-    {"log_sum", Function::log_sum, Fold::sum},
-    {"log_sum_exp", Function::log_sum_exp, Fold::maximum},
+    {"sum", Function::sum, Fold::sum},         {"mean", Function::mean, Fold::sum},
+    {"max", Function::max, Fold::maximum},     {"min", Function::min, Fold::minimum},
+    {"prod", Function::prod, Fold::product},   {"l1", Function::l1, Fold::sum_abs},
+    {"l2", Function::l2, Fold::sum_square},    {"sum_square", Function::sum_square, Fold::sum_square},
+    {"log_sum", Function::log_sum, Fold::sum}, {"log_sum_exp", Function::log_sum_exp, Fold::maximum},
 };
 
 const Entry& function_named(const std::string& name) {
@@ -85,6 +80,7 @@ class ReduceOp : public Op {
       gone = true;
     }
     reduced_ = Reduced(x_, without, keepdims_);
+    reduced_.shape().size(kind());  // throws when it overflows
     return {{reduced_.shape(), DType::f32}};
   }
 

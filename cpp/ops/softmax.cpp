@@ -37,9 +37,10 @@ class SoftmaxOp : public Op {
   }
 
   void forward(const OpCall& call) const override {
+    if (lines_.shape.size() == 0) return;
     const auto kernel = log_ ? table().elementwise.softmax.log_softmax : table().elementwise.softmax.softmax;
     const Tensor x = as_rows(call.inputs[0], call.workspace), y = rows_ ? call.outputs[0] : x;
-    parallel_for(lines_.shape.size() ? y.pixels() : 0, 16, 20 * y.c(), [&](int64_t begin, int64_t end) {
+    parallel_for(y.pixels(), 16, 20 * y.c(), [&](int64_t begin, int64_t end) {
       const RowBlock b{begin, end - begin, y.c(), false};
       kernel(b.rows, b.columns, b.in(x), b.out(y));
     });
@@ -47,13 +48,13 @@ class SoftmaxOp : public Op {
   }
 
   void backward(const OpCall& call) const override {
-    if (!call.grad_inputs[0]) return;
+    if (!call.grad_inputs[0] || lines_.shape.size() == 0) return;
     const SoftmaxKernels& kernels = table().elementwise.softmax;
     const auto kernel = log_ ? kernels.log_softmax_backward : kernels.softmax_backward;
     const Tensor y = as_rows(call.outputs[0], call.workspace);
     const Tensor dy = as_rows(call.grad_outputs[0], call.workspace + line_bytes());
     const Tensor dx = rows_ ? call.grad_inputs[0] : dy;
-    parallel_for(lines_.shape.size() ? y.pixels() : 0, 16, 10 * y.c(), [&](int64_t begin, int64_t end) {
+    parallel_for(y.pixels(), 16, 10 * y.c(), [&](int64_t begin, int64_t end) {
       const RowBlock b{begin, end - begin, y.c(), false};
       kernel(b.rows, b.columns, b.in(dy), b.in(y), b.out(dx));
     });
@@ -72,7 +73,6 @@ class SoftmaxOp : public Op {
 
   // rows = the tensor's lines, or back.
   void move(float* rows, const Tensor& tensor, bool back) const {
-    if (lines_.shape.size() == 0) return;
     const Strides strides = strides_of(tensor);
     Walk<2> walk;
     int64_t row = lines_.length();

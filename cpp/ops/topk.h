@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The k largest (or smallest) elements of each line along an axis, best first, and where they were, as floats. Of equals
-// the first comes first; NaN counts as the largest. Attributes: k; axis (-1); largest (true).
+// The k largest (or smallest) elements of each line along an axis, best first, and where they were, as floats. Of
+// equals the first comes first; NaN counts as the largest. Attributes: k; axis (-1); largest (true).
 // Outputs: values, indices.  dx = the values' dy at the indices, 0 elsewhere.
 #pragma once
 
