@@ -212,17 +212,28 @@ class MatmulOp : public Op {
   }
   std::byte* part(const OpCall& call, size_t i) const { return call.workspace + i * part_bytes(); }
 
+  // Of a copy in rows: those of one pixel of a tensor of rank 4 lie together there, as in the tensor.
+  Strides in_rows(int i) const {
+    const Shape& s = shape(i);
+    if (s.rank() != 4) return row_major(s);
+    return {s[2] * s[1] * s[3], s[3], s[1] * s[3], 1};
+  }
+
   // Of a tensor, or of its copy in rows.
   Matrices matrices(int i, const Tensor& tensor, std::byte* copy) const {
     const bool gathered = copy && gathers(i, true);
     return matrices_at(i, gathered ? reinterpret_cast<float*>(copy) : tensor.f32(),
-                       gathered || is_rows(i) ? row_major(shape(i)) : strides_of(tensor), gathered);
+                       gathered     ? in_rows(i)
+                       : is_rows(i) ? row_major(b_)
+                                    : strides_of(tensor),
+                       gathered);
   }
   Matrices matrices_at(int i, float* data, const Strides& strides, bool gathered) const {
     const auto rank = static_cast<size_t>(a_.rank());
     Matrices m{data, {}, strides[rank - 2], strides[rank - 1]};
     if (joins_ && i != 1) {
       if (rank == 3 && !gathered) m.row = strides[0];
+      if (rank == 4) m.row = strides[1];
       return m;
     }
     for (size_t d = 0; d + 2 < rank; ++d) m.batch[d] = shape(i)[static_cast<int>(d)] == 1 ? 0 : strides[d];
@@ -240,10 +251,10 @@ class MatmulOp : public Op {
     if (gathers(i, true)) move(i, reinterpret_cast<float*>(part(call, static_cast<size_t>(i))), tensor, true);
   }
   void move(int i, float* rows, const Tensor& tensor, bool back) const {
-    const Strides in_rows = row_major(shape(i)), strides = strides_of(tensor);
+    const Strides copy = in_rows(i), strides = strides_of(tensor);
     Walk<2> walk;
     for (int d = 0; d < shape(i).rank(); ++d) {
-      const int64_t row = in_rows[static_cast<size_t>(d)], own = strides[static_cast<size_t>(d)];
+      const int64_t row = copy[static_cast<size_t>(d)], own = strides[static_cast<size_t>(d)];
       walk.add(shape(i)[d], back ? std::array{own, row} : std::array{row, own});
     }
     back ? copy_strided(walk, rows, tensor.f32()) : copy_strided(walk, tensor.f32(), rows);

@@ -74,13 +74,17 @@ class SoftmaxOp : public Op {
   // rows = the tensor's lines, or back.
   void move(float* rows, const Tensor& tensor, bool back) const {
     const Strides strides = strides_of(tensor);
+    const int rank = lines_.shape.rank(), nearest = rank == 3 || rank == 4 ? 1 : rank - 1;
     Walk<2> walk;
     int64_t row = lines_.length();
-    for (int d = lines_.shape.rank() - 1; d >= 0; --d) {
+    const auto add = [&](int d) {
       const int64_t stride = strides[static_cast<size_t>(d)], in_rows = d == lines_.axis ? 1 : row;
       walk.add(lines_.shape[d], back ? std::array{stride, in_rows} : std::array{in_rows, stride});
       if (d != lines_.axis) row *= lines_.shape[d];
-    }
+    };
+    add(nearest);  // rows in the order of the tensor's memory
+    for (int d = rank - 1; d >= 0; --d)
+      if (d != nearest) add(d);
     back ? copy_strided(walk, rows, tensor.f32()) : copy_strided(walk, tensor.f32(), rows);
   }
 
