@@ -14,7 +14,7 @@ Shape = tuple[int, ...]
 POSITIVE = ("log", "sqrt", "power")  # input 0
 WHOLE = (  # numbers of which some are equal, and some 0
     *("equal", "less", "less_equal", "greater", "greater_equal", "maximum", "minimum", "where"),
-    *("logical_and", "logical_or", "logical_xor", "logical_not"),
+    *("logical_and", "logical_or", "logical_xor", "logical_not", "argmax", "argmin", "hardmax", "topk"),
 )
 WEIGHTED = ("cross_entropy", "nll_loss", "multi_margin_loss", "bce_with_logits")
 
@@ -74,6 +74,7 @@ class Case:
                 # A variance, or weights of classes.
                 positive = (self.kind == "batch_norm" and i == 4) or (self.kind in WEIGHTED and i == 2)
                 positive = positive or (self.kind in POSITIVE and i == 0)
+                positive = positive or self.attributes.get("function") == "log_sum"
                 values = np.rint(values) if self.kind in WHOLE else values
                 made.append(np.asarray(np.abs(values) + 0.1 if positive else values, np.float32))
         return made

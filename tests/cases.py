@@ -6,10 +6,11 @@ Channel counts lie around every vector and tile width (4, 8, 16, 32, 64), maps a
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from axis_cases import AXIS_CASES
 from case import Case, Shape
 from conv_cases import TAILS, conv_cases, conv_transpose_cases, pair
 from lstm_cases import LSTM_CASES
-from math_cases import MATH_CASES, elementwise_cases
+from math_cases import MATH_CASES
 from norm_cases import NORM_CASES
 from resize_cases import RESIZE_CASES
 from shape_cases import SHAPE_CASES
@@ -346,8 +347,7 @@ CASES: dict[str, list[Case]] = {
     "max_unpool2d": _max_unpool_cases(),
     "adaptive_avg_pool2d": _adaptive_cases("adaptive_avg_pool2d"),
     "adaptive_max_pool2d": _adaptive_cases("adaptive_max_pool2d"),
-    "softmax": elementwise_cases("softmax"),
-    "log_softmax": elementwise_cases("log_softmax"),
+    **AXIS_CASES,
     "batch_norm": _batch_norm_cases(),
     "batch_norm statistics": _batch_norm_statistics_cases(),
     "local_response_norm": _local_response_norm_cases(),

@@ -117,7 +117,8 @@ def test_every_kind_of_op_is_known() -> None:
         "hardsigmoid", "elu", "selu", "celu", "mish", "softplus", "softsign", "threshold", "erf", "exp", "log", "sqrt",
         "abs", "neg", "reciprocal", "floor", "ceil", "round", "sign", "clamp", "logical_not", "subtract", "divide",
         "power", "minimum", "maximum", "remainder", "fmod", "prelu", "equal", "less", "less_equal", "greater",
-        "greater_equal", "logical_and", "logical_or", "logical_xor", "where"
+        "greater_equal", "logical_and", "logical_or", "logical_xor", "where",
+        "reduce", "argmax", "argmin", "hardmax", "topk", "matmul"
     ]  # fmt: skip
     assert set(agreed) == set(_core.op_kinds())
 

@@ -10,8 +10,10 @@ import pytest
 from convcore import _core
 from networks import Network, assert_near
 
-ELEMENTWISE = ("relu", "relu", "relu6", "sigmoid", "tanh", "silu", "leaky_relu", "hardswish", "softmax")
-OTHERS = ("conv", "norm", "add", "multiply", "concat", "concat", "max_pool", "avg_pool", "mean")
+ACTIVATIONS = ("relu", "relu", "relu6", "sigmoid", "tanh", "silu", "leaky_relu", "hardswish", "softmax", "elu", "mish")
+ELEMENTWISE = (*ACTIVATIONS, "softsign", "abs", "neg")
+PAIRS = ("add", "multiply", "subtract", "maximum", "minimum")
+OTHERS = ("conv", "norm", *PAIRS, "concat", "concat", "max_pool", "avg_pool", "mean", "reduce")
 PLACES = ("part", "part", "part", "crop", "repeat", "below")
 KINDS = (*ELEMENTWISE, *OTHERS, *PLACES, "conv", "conv", "norm", "add")
 
@@ -32,9 +34,12 @@ def grow(net: Network, values: list[int], rng: np.random.Generator) -> None:
         y = net.conv(x, int(rng.integers(1, 12)), int(rng.choice([1, 3])), stride=[int(rng.integers(1, 3)), 1])
     elif kind == "norm" and n * h * w >= 8:
         y = net.batch_norm(x)
-    elif kind in ("add", "multiply"):
+    elif kind in PAIRS:
         other = pick([v for v in values if all(a in (1, b) for a, b in zip(shape(v), (n, c, h, w), strict=True))] + [x])
         y = net.node(kind, *((x, other) if rng.random() < 0.5 else (other, x)))
+    elif kind == "reduce":
+        axes = [int(axis) for axis in rng.choice(4, int(rng.integers(1, 4)), replace=False) if axis > 0]
+        y = net.node("reduce", x, function=str(rng.choice(["sum", "mean", "max", "l2"])), axes=axes, keepdims=True)
     elif kind == "concat" and c < 20:
         joined = [pick([v for v in values if shape(v)[2:] == (h, w) and shape(v)[1] < 20]) for _ in range(2)]
         y = net.node("concat", x, *joined)

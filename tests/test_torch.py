@@ -24,7 +24,8 @@ from reference.conv import windows_of
 from reference.pool import pooled_size
 
 UNLIKE = (  # not in PyTorch, or without gradient; test_resize.py and test_lstm.py compare what both have
-    *("hinge_loss", "normalize", "correct_count", "where", "logical_not", "resize", "lstm"),
+    *("hinge_loss", "normalize", "correct_count", "where", "logical_not", "argmax", "argmin", "hardmax", "topk"),
+    *("resize", "lstm"),
     *COMPARISONS,
     *LOGICAL,
 )
@@ -168,11 +169,27 @@ def gathered(torch: ModuleType, case: Case, x: Any, indices: Any = None) -> Any:
     return y.reshape(y.shape or (1,))
 
 
-def activation(torch: ModuleType, case: Case, x: Any) -> Any:
-    name = case.kind
-    if name.endswith("softmax"):
-        return getattr(torch.nn.functional, name)(x, 1)
-    return getattr(torch.nn.functional, name)(x, **case.attributes)
+def reduce(torch: ModuleType, case: Case, x: Any) -> Any:
+    a = case.attributes
+    name, axes, keepdims = a["function"], a.get("axes", list(range(x.ndim))), a.get("keepdims", False)
+    if name == "prod":  # which takes one axis
+        y = x
+        for axis in sorted((axis % x.ndim for axis in axes), reverse=True):
+            y = y.prod(axis, keepdim=keepdims)
+    elif not axes:  # which means all to PyTorch
+        y = {"l1": x.abs(), "l2": x.abs(), "sum_square": x * x, "log_sum": x.log()}.get(name, x.clone())
+    elif name == "log_sum":
+        y = x.sum(axes, keepdims).log()
+    elif name == "sum_square":
+        y = (x * x).sum(axes, keepdims)
+    else:
+        y = {
+            **{"sum": torch.sum, "mean": torch.mean, "max": torch.amax, "min": torch.amin},
+            "log_sum_exp": torch.logsumexp,
+            "l1": lambda x, axes, keep: torch.linalg.vector_norm(x, 1, axes, keep),
+            "l2": lambda x, axes, keep: torch.linalg.vector_norm(x, 2, axes, keep),
+        }[name](x, axes, keepdims)
+    return y if y.ndim else y[None]
 
 
 def loss(torch: ModuleType, case: Case, x: Any, target: Any, weight: Any = None) -> Any:
@@ -205,8 +222,10 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "linear": lambda torch, case, *inputs: torch.nn.functional.linear(*inputs),
     "batch_norm": batch_norm,
     "local_response_norm": lambda torch, case, x: torch.nn.functional.local_response_norm(x, **case.attributes),
-    "softmax": lambda torch, case, x: torch.softmax(x, 1),
-    "log_softmax": lambda torch, case, x: torch.log_softmax(x, 1),
+    "matmul": lambda torch, case, a, b: a @ b,
+    "reduce": reduce,
+    "softmax": lambda torch, case, x: torch.softmax(x, case.attributes.get("axis", 1)),
+    "log_softmax": lambda torch, case, x: torch.log_softmax(x, case.attributes.get("axis", 1)),
     "add": lambda torch, case, a, b: a + b,
     "multiply": lambda torch, case, a, b: a * b,
     "concat": lambda torch, case, *inputs: torch.cat(inputs, case.attributes.get("axis", 1)),

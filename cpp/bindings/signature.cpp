@@ -49,10 +49,11 @@ constexpr Signature kSignatures[] = {
     {"where", {Entry{"condition"}, Entry{"a"}, Entry{"b"}}},
 };
 
-constexpr std::string_view kPairs[] = {  // functions of a and b
-    "add",       "subtract", "multiply", "divide", "power",      "minimum", "maximum",       "remainder",   "fmod",
-    "prelu",     "equal",    "less",     "less_equal", "greater", "greater_equal", "logical_and", "logical_or",
-    "logical_xor", "matmul"};
+// Functions of a and b.
+constexpr std::string_view kPairs[] = {"add",         "subtract",   "multiply",    "divide",  "power",
+                                       "minimum",     "maximum",    "remainder",   "fmod",    "prelu",
+                                       "equal",       "less",       "less_equal",  "greater", "greater_equal",
+                                       "logical_and", "logical_or", "logical_xor", "matmul"};
 
 }  // namespace
 

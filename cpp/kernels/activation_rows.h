@@ -32,9 +32,8 @@ void backward_rows(int64_t rows, int64_t columns, ConstRows dy, ConstRows from, 
     const float* dyr = dy.data + r * dy.pitch;
     const float* fr = from.data + r * from.pitch;
     float* dxr = dx.data + r * dx.pitch;
-    for_row(columns, [=](int64_t j, auto part) CC_LAMBDA {
-      store(dxr + j, F::backward(load(dyr + j, part), load(fr + j, part), k), part);
-    });
+    for_row(columns, [=](int64_t j, auto part)
+                         CC_LAMBDA { store(dxr + j, F::backward(load(dyr + j, part), load(fr + j, part), k), part); });
   }
 }
 

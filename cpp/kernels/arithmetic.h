@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Functions of two and of three operands, and folds: sums, products and extremes over many elements. Pointers, sizes and
-// pitches only; see table.h. Blocks, pitches and outputs: elementwise.h.
+// Functions of two and of three operands, and folds: sums, products and extremes over many elements. Pointers, sizes
+// and pitches only; see table.h. Blocks, pitches and outputs: elementwise.h.
 #pragma once
 
 #include "kernels/elementwise.h"
@@ -15,12 +15,22 @@ struct Operand {
 };
 
 enum class Binary {
-  add, subtract, multiply, divide, power,
-  minimum, maximum,                               // NaN where either is
-  remainder, fmod,                                // with b's sign, with a's sign
-  prelu,                                          // a where a > 0, else a b
-  equal, less, less_equal,                        // 1 or 0
-  logical_and, logical_or, logical_xor,           // of a != 0 and b != 0; 1 or 0
+  add,
+  subtract,
+  multiply,
+  divide,
+  power,
+  minimum,      // this and maximum: NaN where either is
+  maximum,
+  remainder,    // of b's sign
+  fmod,         // of a's sign
+  prelu,        // a where a > 0, else a b
+  equal,        // from here on: 1 or 0
+  less,
+  less_equal,
+  logical_and,  // from here on: of a != 0 and b != 0
+  logical_or,
+  logical_xor,
 };
 inline constexpr int kBinaries = 16;
 
@@ -34,7 +44,8 @@ enum class Ternary {
   power_base,      // p b a^(b - 1)
   power_exponent,  // p a^b ln a
   larger,          // p where a > b, p / 2 where a == b, else 0
-  remainder_slope, fmod_slope,  // -p floor(a / b), -p trunc(a / b)
+  remainder_slope, // -p floor(a / b)
+  fmod_slope,      // -p trunc(a / b)
   where_equal,     // p where a == b, else 0
   exp_difference,  // p e^(a - b)
   with_sign,       // p sign a
@@ -43,12 +54,16 @@ enum class Ternary {
 inline constexpr int kTernaries = 14;
 
 enum class Fold {
-  sum, sum_abs, sum_square,
+  sum,
+  sum_abs,
+  sum_square,
   sum_product,         // of x b
   sum_exp_difference,  // of e^(x - b), e^x where b is infinite
   count_equal,         // of x == b
-  product, nonzero_product,
-  maximum, minimum,    // NaN where one is
+  product,
+  nonzero_product,
+  maximum,             // this and minimum: NaN where one is
+  minimum,
 };
 inline constexpr int kFolds = 10;
 

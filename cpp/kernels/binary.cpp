@@ -116,9 +116,7 @@ struct PowerExponent {
   }
 };
 struct Larger {
-  CC_INLINE Vec of(Vec p, Vec a, Vec b) {
-    return if_gt(a, b, p, if_eq(a, b, mul(p, set1(0.5f)), zero()));
-  }
+  CC_INLINE Vec of(Vec p, Vec a, Vec b) { return if_gt(a, b, p, if_eq(a, b, mul(p, set1(0.5f)), zero())); }
 };
 struct RemainderSlope {
   CC_INLINE Vec of(Vec p, Vec a, Vec b) { return mul(negate(p), quotient_floor(a, b)); }
@@ -135,9 +133,7 @@ struct ExpDifference {
   CC_INLINE Vec of(Vec p, Vec a, Vec b) { return mul(p, exp(sub(a, b))); }
 };
 struct WithSign {
-  CC_INLINE Vec of(Vec p, Vec a, Vec) {
-    return if_gt(a, zero(), p, if_gt(zero(), a, negate(p), mul(p, a)));
-  }
+  CC_INLINE Vec of(Vec p, Vec a, Vec) { return if_gt(a, zero(), p, if_gt(zero(), a, negate(p), mul(p, a))); }
 };
 struct ProductSlope {
   CC_INLINE Vec of(Vec p, Vec a, Vec b) { return if_eq(a, zero(), b, div(p, a)); }
@@ -156,9 +152,8 @@ void binary(int64_t rows, int64_t columns, Operand a, Operand b, Rows y) {
       const Vec value = set1(*ar);
       for_row(columns, [=](int64_t j, auto part) CC_LAMBDA { store(yr + j, F::of(value, load(br + j, part)), part); });
     } else {
-      for_row(columns, [=](int64_t j, auto part) CC_LAMBDA {
-        store(yr + j, F::of(load(ar + j, part), load(br + j, part)), part);
-      });
+      for_row(columns, [=](int64_t j, auto part)
+                           CC_LAMBDA { store(yr + j, F::of(load(ar + j, part), load(br + j, part)), part); });
     }
   }
 }
@@ -195,8 +190,10 @@ void ternary(int64_t rows, int64_t columns, Operand p, Operand a, Operand b, Row
     const Lane pr = lane(p, r, buffers[0]), ar = lane(a, r, buffers[1]), br = lane(b, r, buffers[2]);
     float* zr = z.data + r * z.pitch;
     for_row(columns, [=](int64_t j, auto part) CC_LAMBDA {
-      store(zr + j, F::of(load(pr.data + j * pr.step, part), load(ar.data + j * ar.step, part),
-                          load(br.data + j * br.step, part)), part);
+      store(zr + j,
+            F::of(load(pr.data + j * pr.step, part), load(ar.data + j * ar.step, part),
+                  load(br.data + j * br.step, part)),
+            part);
     });
   }
 }
@@ -205,12 +202,12 @@ void ternary(int64_t rows, int64_t columns, Operand p, Operand a, Operand b, Row
 
 ArithmeticKernels arithmetic_kernels() {
   ArithmeticKernels k{
-      {binary<Add>, binary<Subtract>, binary<Multiply>, binary<Divide>, power_rows, binary<Minimum>,
-           binary<Maximum>, binary<Remainder>, binary<Fmod>, binary<Prelu>, binary<Equal>, binary<Less>,
-           binary<LessEqual>, binary<LogicalAnd>, binary<LogicalOr>, binary<LogicalXor>},
-          {ternary<Where>, ternary<WherePositive>, ternary<PreluSlope>, ternary<Quotient>, ternary<QuotientSlope>, ternary<PowerBase>,
-           ternary<PowerExponent>, ternary<Larger>, ternary<RemainderSlope>, ternary<FmodSlope>, ternary<WhereEqual>,
-           ternary<ExpDifference>, ternary<WithSign>, ternary<ProductSlope>},
+      {binary<Add>, binary<Subtract>, binary<Multiply>, binary<Divide>, power_rows, binary<Minimum>, binary<Maximum>,
+       binary<Remainder>, binary<Fmod>, binary<Prelu>, binary<Equal>, binary<Less>, binary<LessEqual>,
+       binary<LogicalAnd>, binary<LogicalOr>, binary<LogicalXor>},
+      {ternary<Where>, ternary<WherePositive>, ternary<PreluSlope>, ternary<Quotient>, ternary<QuotientSlope>,
+       ternary<PowerBase>, ternary<PowerExponent>, ternary<Larger>, ternary<RemainderSlope>, ternary<FmodSlope>,
+       ternary<WhereEqual>, ternary<ExpDifference>, ternary<WithSign>, ternary<ProductSlope>},
       {}};
   fill(k.fold);
   return k;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <initializer_list>
 #include <limits>
 
 #include "kernels/table.h"
@@ -59,8 +60,9 @@ class ActivationOp : public Op {
   Settings settings_;
 };
 
-std::unique_ptr<Op> make_plain(const Attributes& attributes, const Settings& settings) {
-  attributes.check_known(settings.kind, {});
+std::unique_ptr<Op> make(const Attributes& attributes, const Settings& settings,
+                         std::initializer_list<std::string_view> known = {}) {
+  attributes.check_known(settings.kind, known);
   return std::make_unique<ActivationOp>(settings);
 }
 
@@ -98,107 +100,95 @@ std::optional<ActivationFunction> activation_of(std::string_view who, const Attr
   return function;
 }
 
-std::unique_ptr<Op> make_relu(const Attributes& a) { return make_plain(a, {"relu", Activation::relu, true, 1}); }
-std::unique_ptr<Op> make_relu6(const Attributes& a) { return make_plain(a, {"relu6", Activation::relu6, true, 1}); }
-std::unique_ptr<Op> make_sigmoid(const Attributes& a) {
-  return make_plain(a, {"sigmoid", Activation::sigmoid, true, 16});
-}
-std::unique_ptr<Op> make_tanh(const Attributes& a) { return make_plain(a, {"tanh", Activation::tanh, true, 16}); }
-std::unique_ptr<Op> make_silu(const Attributes& a) { return make_plain(a, {"silu", Activation::silu, false, 16}); }
+std::unique_ptr<Op> make_relu(const Attributes& a) { return make(a, {"relu", Activation::relu, true, 1}); }
+std::unique_ptr<Op> make_relu6(const Attributes& a) { return make(a, {"relu6", Activation::relu6, true, 1}); }
+std::unique_ptr<Op> make_sigmoid(const Attributes& a) { return make(a, {"sigmoid", Activation::sigmoid, true, 16}); }
+std::unique_ptr<Op> make_tanh(const Attributes& a) { return make(a, {"tanh", Activation::tanh, true, 16}); }
+std::unique_ptr<Op> make_silu(const Attributes& a) { return make(a, {"silu", Activation::silu, false, 16}); }
 std::unique_ptr<Op> make_hardswish(const Attributes& a) {
-  return make_plain(a, {"hardswish", Activation::hardswish, false, 4});
+  return make(a, {"hardswish", Activation::hardswish, false, 4});
 }
 
-std::unique_ptr<Op> make_mish(const Attributes& a) { return make_plain(a, {"mish", Activation::mish, false, 24}); }
-std::unique_ptr<Op> make_softsign(const Attributes& a) {
-  return make_plain(a, {"softsign", Activation::softsign, false, 8});
-}
-std::unique_ptr<Op> make_erf(const Attributes& a) { return make_plain(a, {"erf", Activation::erf, false, 24}); }
-std::unique_ptr<Op> make_exp(const Attributes& a) { return make_plain(a, {"exp", Activation::exp, true, 12}); }
-std::unique_ptr<Op> make_log(const Attributes& a) { return make_plain(a, {"log", Activation::log, false, 16}); }
-std::unique_ptr<Op> make_sqrt(const Attributes& a) { return make_plain(a, {"sqrt", Activation::sqrt, true, 4}); }
-std::unique_ptr<Op> make_abs(const Attributes& a) { return make_plain(a, {"abs", Activation::abs, false, 1}); }
-std::unique_ptr<Op> make_neg(const Attributes& a) { return make_plain(a, {"neg", Activation::neg, true, 1}); }
+std::unique_ptr<Op> make_mish(const Attributes& a) { return make(a, {"mish", Activation::mish, false, 24}); }
+std::unique_ptr<Op> make_softsign(const Attributes& a) { return make(a, {"softsign", Activation::softsign, false, 8}); }
+std::unique_ptr<Op> make_erf(const Attributes& a) { return make(a, {"erf", Activation::erf, false, 24}); }
+std::unique_ptr<Op> make_exp(const Attributes& a) { return make(a, {"exp", Activation::exp, true, 12}); }
+std::unique_ptr<Op> make_log(const Attributes& a) { return make(a, {"log", Activation::log, false, 16}); }
+std::unique_ptr<Op> make_sqrt(const Attributes& a) { return make(a, {"sqrt", Activation::sqrt, true, 4}); }
+std::unique_ptr<Op> make_abs(const Attributes& a) { return make(a, {"abs", Activation::abs, false, 1}); }
+std::unique_ptr<Op> make_neg(const Attributes& a) { return make(a, {"neg", Activation::neg, true, 1}); }
 std::unique_ptr<Op> make_reciprocal(const Attributes& a) {
-  return make_plain(a, {"reciprocal", Activation::reciprocal, true, 4});
+  return make(a, {"reciprocal", Activation::reciprocal, true, 4});
 }
-std::unique_ptr<Op> make_floor(const Attributes& a) { return make_plain(a, {"floor", Activation::floor, true, 2}); }
-std::unique_ptr<Op> make_ceil(const Attributes& a) { return make_plain(a, {"ceil", Activation::ceil, true, 2}); }
-std::unique_ptr<Op> make_round(const Attributes& a) { return make_plain(a, {"round", Activation::round, true, 1}); }
-std::unique_ptr<Op> make_sign(const Attributes& a) { return make_plain(a, {"sign", Activation::sign, true, 1}); }
+std::unique_ptr<Op> make_floor(const Attributes& a) { return make(a, {"floor", Activation::floor, true, 2}); }
+std::unique_ptr<Op> make_ceil(const Attributes& a) { return make(a, {"ceil", Activation::ceil, true, 2}); }
+std::unique_ptr<Op> make_round(const Attributes& a) { return make(a, {"round", Activation::round, true, 1}); }
+std::unique_ptr<Op> make_sign(const Attributes& a) { return make(a, {"sign", Activation::sign, true, 1}); }
 std::unique_ptr<Op> make_logical_not(const Attributes& a) {
-  return make_plain(a, {"logical_not", Activation::logical_not, true, 1});
+  return make(a, {"logical_not", Activation::logical_not, true, 1});
 }
 
 std::unique_ptr<Op> make_leaky_relu(const Attributes& attributes) {
-  attributes.check_known("leaky_relu", {"negative_slope"});
   const float slope = finite(attributes, "leaky_relu", "negative_slope", 0.01);
-  return std::make_unique<ActivationOp>(
-      Settings{"leaky_relu", Activation::leaky_relu, slope >= 0, 2, {.a = slope}});
+  return make(attributes, {"leaky_relu", Activation::leaky_relu, slope >= 0, 2, {.a = slope}}, {"negative_slope"});
 }
 
 std::unique_ptr<Op> make_hardsigmoid(const Attributes& attributes) {
-  attributes.check_known("hardsigmoid", {"alpha", "beta"});
-  return std::make_unique<ActivationOp>(Settings{"hardsigmoid", Activation::hardsigmoid, false, 4,
-                                                 {.a = finite(attributes, "hardsigmoid", "alpha", 1.0 / 6),
-                                                  .b = finite(attributes, "hardsigmoid", "beta", 0.5)}});
+  const float alpha = finite(attributes, "hardsigmoid", "alpha", 1.0 / 6);
+  const float beta = finite(attributes, "hardsigmoid", "beta", 0.5);
+  return make(attributes, {"hardsigmoid", Activation::hardsigmoid, false, 4, {.a = alpha, .b = beta}},
+              {"alpha", "beta"});
 }
 
 std::unique_ptr<Op> make_elu(const Attributes& attributes) {
-  attributes.check_known("elu", {"alpha"});
   const float alpha = finite(attributes, "elu", "alpha", 1.0);
-  return std::make_unique<ActivationOp>(Settings{"elu", Activation::elu, false, 16, {.a = alpha, .b = 1, .c = 1}});
+  return make(attributes, {"elu", Activation::elu, false, 16, {.a = alpha, .b = 1, .c = 1}}, {"alpha"});
 }
 
 std::unique_ptr<Op> make_selu(const Attributes& attributes) {
-  attributes.check_known("selu", {"alpha", "gamma"});
   const float alpha = finite(attributes, "selu", "alpha", 1.6732632423543772);
   const float gamma = finite(attributes, "selu", "gamma", 1.0507009873554805);
-  return std::make_unique<ActivationOp>(
-      Settings{"selu", Activation::elu, false, 16, {.a = alpha * gamma, .b = gamma, .c = 1}});
+  return make(attributes, {"selu", Activation::elu, false, 16, {.a = alpha * gamma, .b = gamma, .c = 1}},
+              {"alpha", "gamma"});
 }
 
 std::unique_ptr<Op> make_celu(const Attributes& attributes) {
-  attributes.check_known("celu", {"alpha"});
   const float alpha = finite(attributes, "celu", "alpha", 1.0);
   require(std::isfinite(1 / alpha), "celu", "alpha must not be zero, got ", alpha);
-  return std::make_unique<ActivationOp>(
-      Settings{"celu", Activation::elu, false, 16, {.a = alpha, .b = 1, .c = 1 / alpha}});
+  return make(attributes, {"celu", Activation::elu, false, 16, {.a = alpha, .b = 1, .c = 1 / alpha}}, {"alpha"});
 }
 
 std::unique_ptr<Op> make_softplus(const Attributes& attributes) {
-  attributes.check_known("softplus", {"beta", "threshold"});
   const float beta = finite(attributes, "softplus", "beta", 1.0);
+  const float threshold = finite(attributes, "softplus", "threshold", 20.0);
   require(beta != 0, "softplus", "beta must not be zero");
-  return std::make_unique<ActivationOp>(Settings{"softplus", Activation::softplus, false, 24,
-                                                 {.a = beta, .b = finite(attributes, "softplus", "threshold", 20.0)}});
+  return make(attributes, {"softplus", Activation::softplus, false, 24, {.a = beta, .b = threshold}},
+              {"beta", "threshold"});
 }
 
 std::unique_ptr<Op> make_threshold(const Attributes& attributes) {
-  attributes.check_known("threshold", {"threshold", "value"});
-  return std::make_unique<ActivationOp>(Settings{"threshold", Activation::threshold, false, 2,
-                                                 {.a = finite(attributes, "threshold", "threshold", 0.0),
-                                                  .b = finite(attributes, "threshold", "value", 0.0)}});
+  const float threshold = finite(attributes, "threshold", "threshold", 0.0);
+  const float value = finite(attributes, "threshold", "value", 0.0);
+  return make(attributes, {"threshold", Activation::threshold, false, 2, {.a = threshold, .b = value}},
+              {"threshold", "value"});
 }
 
 std::unique_ptr<Op> make_clamp(const Attributes& attributes) {
-  attributes.check_known("clamp", {"min", "max"});
   constexpr double kInfinity = std::numeric_limits<double>::infinity();
   const double lower = attributes.number("clamp", "min", -kInfinity);
   const double upper = attributes.number("clamp", "max", kInfinity);
-  require(!std::isnan(lower) && !std::isnan(upper), "clamp", "min and max must be numbers, got ", lower, " and ", upper);
-  return std::make_unique<ActivationOp>(
-      Settings{"clamp", Activation::clamp, false, 2,
-               {.a = static_cast<float>(lower), .b = static_cast<float>(upper)}});
+  require(!std::isnan(lower) && !std::isnan(upper), "clamp", "min and max must be numbers, got ", lower, " and ",
+          upper);
+  const Coefficients bounds{.a = static_cast<float>(lower), .b = static_cast<float>(upper)};
+  return make(attributes, {"clamp", Activation::clamp, false, 2, bounds}, {"min", "max"});
 }
 
 std::unique_ptr<Op> make_gelu(const Attributes& attributes) {
-  attributes.check_known("gelu", {"approximate"});
   const std::string approximate = attributes.text("gelu", "approximate", "none");
   require(approximate == "none" || approximate == "tanh", "gelu", "approximate must be 'none' or 'tanh', got '",
           approximate, "'");
-  return std::make_unique<ActivationOp>(
-      Settings{"gelu", approximate == "none" ? Activation::gelu : Activation::gelu_tanh, false, 32});
+  const Activation function = approximate == "none" ? Activation::gelu : Activation::gelu_tanh;
+  return make(attributes, {"gelu", function, false, 32}, {"approximate"});
 }
 
 }  // namespace convcore

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Functions of one variable: one input x of any rank, one output of its shape. Formulas of both passes:
-// kernels/activation.cpp and unary.cpp. relu, relu6, sigmoid, tanh, exp, sqrt, reciprocal, and leaky_relu with a slope
-// >= 0, compute backward from their output alone; neg and what has steps reads nothing that matters.
+// kernels/activation.cpp and unary.cpp. Backward of relu, relu6, sigmoid, tanh, exp, sqrt, reciprocal, of leaky_relu
+// with a slope >= 0, of neg and of steps reads the output alone.
 #pragma once
 
 #include <memory>
@@ -31,9 +31,9 @@ std::unique_ptr<Op> make_relu6(const Attributes&);       // min(6, max(0, x))
 std::unique_ptr<Op> make_leaky_relu(const Attributes&);  // x where x > 0, else negative_slope x; negative_slope = 0.01
 std::unique_ptr<Op> make_sigmoid(const Attributes&);     // 1 / (1 + e^-x)
 std::unique_ptr<Op> make_tanh(const Attributes&);
-std::unique_ptr<Op> make_silu(const Attributes&);        // x sigmoid(x)
-std::unique_ptr<Op> make_gelu(const Attributes&);        // x Phi(x); approximate = "none" | "tanh"
-std::unique_ptr<Op> make_hardswish(const Attributes&);   // x relu6(x + 3) / 6
+std::unique_ptr<Op> make_silu(const Attributes&);         // x sigmoid(x)
+std::unique_ptr<Op> make_gelu(const Attributes&);         // x Phi(x); approximate = "none" | "tanh"
+std::unique_ptr<Op> make_hardswish(const Attributes&);    // x relu6(x + 3) / 6
 std::unique_ptr<Op> make_hardsigmoid(const Attributes&);  // min(1, max(0, alpha x + beta)); alpha = 1/6, beta = 1/2
 std::unique_ptr<Op> make_elu(const Attributes&);          // x where x > 0, else alpha (e^x - 1); alpha = 1
 std::unique_ptr<Op> make_selu(const Attributes&);         // gamma elu(x), with the paper's alpha and gamma
@@ -50,9 +50,9 @@ std::unique_ptr<Op> make_sqrt(const Attributes&);
 std::unique_ptr<Op> make_abs(const Attributes&);
 std::unique_ptr<Op> make_neg(const Attributes&);
 std::unique_ptr<Op> make_reciprocal(const Attributes&);
-std::unique_ptr<Op> make_floor(const Attributes&);        // steps: their gradient is 0
+std::unique_ptr<Op> make_floor(const Attributes&);  // steps: their gradient is 0
 std::unique_ptr<Op> make_ceil(const Attributes&);
-std::unique_ptr<Op> make_round(const Attributes&);        // half to even
+std::unique_ptr<Op> make_round(const Attributes&);  // half to even
 std::unique_ptr<Op> make_sign(const Attributes&);
 std::unique_ptr<Op> make_clamp(const Attributes&);        // min(max, max(min, x)); either may be left out
 std::unique_ptr<Op> make_logical_not(const Attributes&);  // 1 where x is 0, else 0; no gradient

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "ops/arithmetic.h"
 
-#include <optional>
+#include <algorithm>
 
 #include "base/memory.h"
 #include "kernels/table.h"
@@ -17,7 +17,7 @@ constexpr float kMinusOne = -1;
 // How the gradient of an operand comes from dy, before it is summed over what was repeated.
 struct Gradient {
   enum Way { none, pass, minus, times_other, function } way = none;
-  Ternary f{};           // of dy, a, b; of dy, b, a where swapped
+  Ternary f{};  // of dy, a, b; of dy, b, a where swapped
   bool swapped = false;
 };
 
@@ -27,9 +27,9 @@ constexpr Gradient of(Ternary f, bool swapped = false) { return {Gradient::funct
 struct Settings {
   const char* kind;
   Binary function;
-  int64_t cost = 1;         // operations per element, roughly
-  Gradient gradient[2];     // none of all: no gradient
-  bool swapped = false;     // y = function(b, a)
+  int64_t cost = 1;      // operations per element, roughly
+  Gradient gradient[2];  // none of all: no gradient
+  bool swapped = false;  // y = function(b, a)
 };
 
 class ArithmeticOp : public Op {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Functions of two operands a and b. They have the same rank; each of their dimensions must match or be 1 in one of them,
-// which is then repeated, as in NumPy. The gradient of a repeated operand is the sum over the dimensions in which it was
-// repeated. Only operands of the result's shape may share its memory.
+// Functions of two operands a and b. They have the same rank; each of their dimensions must match or be 1 in one of
+// them, which is then repeated, as in NumPy. The gradient of a repeated operand is the sum over the dimensions in which
+// it was repeated. Only operands of the result's shape may share its memory.
 //   add         y = a + b                    da = dy                      db = dy
 //   subtract    y = a - b                    da = dy                      db = -dy
 //   multiply    y = a b                      da = dy b                    db = dy a

@@ -49,8 +49,7 @@ void for_blocks(const Shape& full, int64_t cost, const std::array<const View*, K
   }
   for_pieces(walk, rows ? 2 : 1, cost, [&](const std::array<int64_t, K>& at, int64_t n) {
     std::array<Operand, K> operands;
-    for (size_t k = 0; k < K; ++k)
-      operands[k] = {views[k]->data + at[k], step.stride[k], line && inner.stride[k] == 0};
+    for (size_t k = 0; k < K; ++k) operands[k] = {views[k]->data + at[k], step.stride[k], line && inner.stride[k] == 0};
     run(line && !rows ? 1 : n, rows ? inner.size : line ? n : 1, operands);
   });
 }
@@ -146,8 +145,7 @@ class Folding {
       const Dim step = source_dims_ ? sources_[static_cast<size_t>(source_dims_ - 1)] : Dim{};
       const ConstRows x{x_.data + at[0] + first, step.stride[0]};
       Operand other{nullptr, 0};
-      if (other_.data)
-        other = {other_.data + at[2] + (other_repeated_ ? 0 : first), step.stride[2], other_repeated_};
+      if (other_.data) other = {other_.data + at[2] + (other_repeated_ ? 0 : first), step.stride[2], other_repeated_};
       if (folds_line_)
         all = kernels_.join(all, kernels_.all(rows, columns, x, other));
       else

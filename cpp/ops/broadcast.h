@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What functions of several operands share: operands repeated as NumPy repeats them, and sums (and other folds) over the
-// dimensions in which an operand was repeated.
+// What functions of several operands share: operands repeated as NumPy repeats them, and sums (and other folds) over
+// the dimensions in which an operand was repeated.
 #pragma once
 
 #include <string_view>

@@ -5,6 +5,7 @@
 #include "kernels/table.h"
 #include "ops/activation.h"
 #include "ops/adaptive_pool.h"
+#include "ops/argmax.h"
 #include "ops/arithmetic.h"
 #include "ops/avg_pool.h"
 #include "ops/batch_norm.h"
@@ -25,6 +26,7 @@
 #include "ops/lp_pool.h"
 #include "ops/lstm.h"
 #include "ops/margin_loss.h"
+#include "ops/matmul.h"
 #include "ops/max_pool.h"
 #include "ops/max_unpool.h"
 #include "ops/nll_loss.h"
@@ -32,10 +34,12 @@
 #include "ops/op.h"
 #include "ops/pad.h"
 #include "ops/rearrange.h"
+#include "ops/reduce.h"
 #include "ops/regression_loss.h"
 #include "ops/slice.h"
 #include "ops/resize.h"
 #include "ops/softmax.h"
+#include "ops/topk.h"
 #include "ops/where.h"
 #include "ops/tile.h"
 
@@ -127,6 +131,12 @@ constexpr Entry kOps[] = {
     {"sign", make_sign},
     {"clamp", make_clamp},
     {"logical_not", make_logical_not},
+    {"reduce", make_reduce},
+    {"argmax", make_argmax},
+    {"argmin", make_argmin},
+    {"hardmax", make_hardmax},
+    {"topk", make_topk},
+    {"matmul", make_matmul},
     {"softmax", make_softmax},
     {"log_softmax", make_log_softmax},
     {"cross_entropy", make_cross_entropy},

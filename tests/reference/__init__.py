@@ -1,6 +1,6 @@
 """Every op in NumPy and float64, forward and backward, with the bound on float32's error. Calls nothing of convcore."""
 
-from . import activations, arithmetic, conv, elementwise, layer_norm, losses, norm, pool, resize, shape
+from . import activations, arithmetic, axes, conv, elementwise, layer_norm, losses, norm, pool, resize, shape
 from .common import Array, Attributes, ReferenceOp
 
 OPS: dict[str, ReferenceOp] = {
@@ -12,6 +12,7 @@ OPS: dict[str, ReferenceOp] = {
     **losses.OPS,
     **arithmetic.OPS,
     **elementwise.OPS,
+    **axes.OPS,
     **shape.OPS,
     **resize.OPS,
 }

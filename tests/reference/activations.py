@@ -4,11 +4,10 @@ Formulas: PyTorch's pages of the same names. Derivatives at kinks are PyTorch's.
 """
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 
-from .common import SMALL, Array, Attributes, ReferenceOp, elementwise
+from .common import Array, Attributes, ReferenceOp, elementwise
 
 _erf = np.vectorize(math.erf, otypes=[np.float64])
 _ROOT = math.sqrt(2 / math.pi)
@@ -50,62 +49,6 @@ def _gelu_slope_magnitude(a: Attributes, x: Array) -> Array:
 def _swish_slope(x: Array) -> Array:
     """|x s'(x)| / s(x): how far a relative error of x reaches sigmoid's exponential."""
     return np.abs(x) * (1 - _sigmoid(x))
-
-
-def _softmax_parts(x: Array) -> tuple[Array, Array, Array]:
-    shifted = x - x.max(1, keepdims=True)
-    exps = np.exp(shifted)
-    total = exps.sum(1, keepdims=True)
-    return shifted, exps / total, np.log(total)
-
-
-def softmax(a: Attributes, x: Array) -> Array:
-    return _softmax_parts(x)[1] if x.shape[0] else np.zeros_like(x)
-
-
-def log_softmax(a: Attributes, x: Array) -> Array:
-    if not x.shape[0]:
-        return np.zeros_like(x)
-    shifted, _, logs = _softmax_parts(x)
-    return shifted - logs
-
-
-def _softmax_terms(x: Array) -> Array:
-    """x - max is rounded (its size enters relatively through exp), C exponentials are summed, one division."""
-    shifted = x - x.max(1, keepdims=True) if x.size else x
-    return np.abs(shifted) + np.abs(shifted).max(1, keepdims=True, initial=0) + x.shape[1] + 2 * SMALL
-
-
-def softmax_error(a: Attributes, x: Array) -> Array:
-    return _softmax_terms(x) * softmax(a, x)
-
-
-def log_softmax_error(a: Attributes, x: Array) -> Array:
-    return _softmax_terms(x) + np.abs(log_softmax(a, x))
-
-
-def softmax_backward(a: Attributes, inputs: Sequence[Array], grad: Array) -> list[Array | None]:
-    y = softmax(a, inputs[0])
-    return [y * (grad - (grad * y).sum(1, keepdims=True))]
-
-
-def softmax_backward_error(a: Attributes, inputs: Sequence[Array], grad: Array) -> list[Array | None]:
-    y = softmax(a, inputs[0])
-    terms = _softmax_terms(inputs[0])
-    sums = ((terms + y.shape[1]) * np.abs(grad) * y).sum(1, keepdims=True)
-    return [y * (terms * np.abs(grad) + sums + terms * (np.abs(grad) * y).sum(1, keepdims=True))]
-
-
-def log_softmax_backward(a: Attributes, inputs: Sequence[Array], grad: Array) -> list[Array | None]:
-    return [grad - softmax(a, inputs[0]) * grad.sum(1, keepdims=True)]
-
-
-def log_softmax_backward_error(a: Attributes, inputs: Sequence[Array], grad: Array) -> list[Array | None]:
-    """exp(log_softmax) adds the absolute error of the logarithm to softmax's relative one."""
-    x = inputs[0]
-    terms = 2 * _softmax_terms(x) + np.abs(log_softmax(a, x))
-    total = np.abs(grad).sum(1, keepdims=True)
-    return [SMALL * np.abs(grad) + (terms + x.shape[1]) * softmax(a, x) * total]
 
 
 OPS: dict[str, ReferenceOp] = {
@@ -158,6 +101,4 @@ OPS: dict[str, ReferenceOp] = {
         lambda a, x: np.abs(x) * (np.abs(x) + 3) / 6 * (np.abs(x) <= 3) + np.maximum(x, 0),
         lambda a, x: np.where(np.abs(x) <= 3, np.abs(x) / 3 + 0.5, 0.0),
     ),
-    "softmax": ReferenceOp(softmax, softmax_error, softmax_backward, softmax_backward_error),
-    "log_softmax": ReferenceOp(log_softmax, log_softmax_error, log_softmax_backward, log_softmax_backward_error),
 }

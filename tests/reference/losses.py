@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from .activations import log_softmax, log_softmax_error, softmax, softmax_error
+from .axes import log_softmax, log_softmax_error, softmax, softmax_error
 from .common import SMALL, Array, Attributes, ReferenceOp
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ..arguments import integer, number
 from ..symbol import T
 from .dispatch import apply
@@ -159,27 +157,18 @@ def threshold(x: T, threshold: float, value: float, inplace: bool = False) -> T:
 
 
 def softmax(x: T, dim: int = 1) -> T:
-    """exp(x_c) / sum_k exp(x_k) over the channels. x: (N, C, ...). dim: 1 (or the same axis from the end).
+    """exp(x_c) / sum_k exp(x_k) along an axis: by default the channels of x (N, C, ...).
 
-    Raises ShapeError for x of other ranks than 2 to 4, ValueError for another dim.
+    Raises ShapeError for x of more than 6 axes, ValueError for an axis that x has not.
     Source: torch.nn.functional.softmax.
     """
-    _channels("softmax", x, dim)
-    return apply("softmax", {}, x)
+    return apply("softmax", {"axis": integer("softmax", "dim", dim)}, x)
 
 
 def log_softmax(x: T, dim: int = 1) -> T:
-    """x_c - log(sum_k exp(x_k)) over the channels. x: (N, C, ...). dim: 1 (or the same axis from the end).
+    """x_c - log(sum_k exp(x_k)) along an axis: by default the channels of x (N, C, ...).
 
-    Raises ShapeError for x of other ranks than 2 to 4, ValueError for another dim.
+    Raises ShapeError for x of more than 6 axes, ValueError for an axis that x has not.
     Source: torch.nn.functional.log_softmax.
     """
-    _channels("log_softmax", x, dim)
-    return apply("log_softmax", {}, x)
-
-
-def _channels(op: str, x: Any, dim: int) -> None:
-    """Checks that dim is the channel axis."""
-    axis = integer(op, "dim", dim)
-    if axis != 1 and not (axis < 0 and axis + getattr(x, "ndim", 0) == 1):
-        raise ValueError(f"{op}: dim must be 1, the channels, got {axis}")
+    return apply("log_softmax", {"axis": integer("log_softmax", "dim", dim)}, x)

@@ -1,4 +1,5 @@
-"""Activation layers: `functional`'s functions of the same names. Ranks 2 to 4 in, the same shape out.
+"""Activation layers: `functional`'s functions of the same names. Any shape of 1 to 6 axes in, the same
+out.
 
 `inplace` is PyTorch's and changes nothing: what memory a program needs, it plans itself.
 """
@@ -117,7 +118,7 @@ class Hardswish(Module):
 
 
 class Softmax(Module):
-    """exp(x_c) / sum_k exp(x_k) over the channels of (N, C, ...). dim: 1.
+    """exp(x_c) / sum_k exp(x_k) along an axis; by default the channels of (N, C, ...).
 
     Raises TypeError or ValueError for wrong settings; in use, what `functional.softmax` raises.
     Source: torch.nn.Softmax.
@@ -133,7 +134,7 @@ class Softmax(Module):
 
 
 class LogSoftmax(Module):
-    """x_c - log(sum_k exp(x_k)) over the channels of (N, C, ...). dim: 1.
+    """x_c - log(sum_k exp(x_k)) along an axis; by default the channels of (N, C, ...).
 
     Raises TypeError or ValueError for wrong settings; in use, what `functional.log_softmax` raises.
     Source: torch.nn.LogSoftmax.
