@@ -36,13 +36,17 @@ class Fuzzer {
   void start_round() {
     wild_ = chance(0.3) ? 0.3 : 0.0;
     for (int64_t& d : palette_) d = 1 + below(5);
+    rank_ = 2 + below(3);
   }
 
   Attributes attributes() {
     static const char* names[] = {"stride", "padding", "dilation", "groups", "algorithm", "output_padding", "kernel_size",
                                   "output_size", "ceil_mode", "count_include_pad", "start_dim", "eps", "momentum", "size",
                                   "alpha", "beta", "k", "p", "negative_slope", "approximate", "scale", "mean", "std",
-                                  "label_smoothing", "ignore_index", "reduction", "margin", "delta"};
+                                  "label_smoothing", "ignore_index", "reduction", "margin", "delta", "sizes", "scales",
+                                  "roi", "mode", "coordinate_transformation_mode", "nearest_mode", "cubic_coeff_a",
+                                  "exclude_outside", "antialias", "axis", "num_groups", "statistics", "direction",
+                                  "layout", "clip", "first_state"};
     Attributes result;
     for (const char* name : names)
       if (chance(0.5)) result.set(name, attribute(name));
@@ -58,9 +62,16 @@ class Fuzzer {
       else if (i > 0 && chance(0.3))
         specs.push_back(labels_for(specs[0].shape));
       else
-        specs.push_back({shape(i == 0 ? 2 + below(3) : below(5)), dtype()});
+        specs.push_back({shape(i == 0 ? rank_ : below(5)), dtype()});
     }
     return specs;
+  }
+
+  // Three tensors that go together as seldom others do.
+  std::vector<TensorSpec> recurrent_inputs() {
+    const int64_t directions = 1 + below(2), hidden = integer(), inputs = integer();
+    return {{{integer(), integer(), inputs}}, {{directions, 4 * (hidden & 0xffff), inputs}},
+            {{directions, 4 * (hidden & 0xffff), hidden}}};
   }
 
  private:
@@ -77,17 +88,26 @@ class Fuzzer {
   }
   Attribute attribute(const std::string& name) {
     static const std::set<std::string> pairs = {"stride", "dilation", "output_padding", "kernel_size", "output_size"};
-    static const std::set<std::string> flags = {"ceil_mode", "count_include_pad"};
-    static const std::set<std::string> counts = {"groups", "start_dim", "size", "ignore_index"};
+    static const std::set<std::string> flags = {"ceil_mode", "count_include_pad", "exclude_outside", "antialias", "statistics"};
+    static const std::set<std::string> counts = {"groups", "start_dim", "size", "ignore_index", "axis", "num_groups", "layout",
+                                              "first_state"};
     static const std::map<std::string, std::vector<std::string>> words = {{"algorithm", {"auto", "direct", "im2col"}},
                                                                           {"approximate", {"none", "tanh"}},
                                                                           {"reduction", {"mean", "sum"}},
-                                                                          {"padding", {"valid", "same", "full"}}};
+                                                                          {"padding", {"valid", "same", "full"}},
+                                                                          {"mode", {"nearest", "linear", "cubic"}},
+                                                                          {"coordinate_transformation_mode",
+                                                                           {"half_pixel", "half_pixel_symmetric",
+                                                                            "align_corners", "tf_crop_and_resize"}},
+                                                                          {"nearest_mode", {"floor", "ceil"}},
+                                                                          {"direction", {"reverse", "bidirectional"}}};
     if (chance(wild_)) return any_type();
     if (pairs.count(name)) return std::vector<int64_t>{integer(), integer()};
     if (name == "padding" && chance(0.8)) return list(integers_of(chance(0.5) ? 4 : 2));
     if (const auto it = words.find(name); it != words.end())
       return it->second[static_cast<size_t>(below(static_cast<int64_t>(it->second.size())))];
+    if (name == "sizes") return list(integers_of(rank_));
+    if (name == "scales" || name == "roi") return numbers_of(name == "roi" ? 2 * rank_ : rank_);
     if (flags.count(name)) return chance(0.5);
     if (counts.count(name)) return chance(0.5) ? 1 : integer();
     if (name == "mean" || name == "std") return std::vector<double>(static_cast<size_t>(1 + below(3)), number());
@@ -109,6 +129,11 @@ class Fuzzer {
     return v;
   }
   static Attribute list(std::vector<int64_t> v) { return v; }
+  std::vector<double> numbers_of(int64_t count) {
+    std::vector<double> v(static_cast<size_t>(count));
+    for (double& d : v) d = number() + (chance(0.5) ? 1 : 0);
+    return v;
+  }
   Shape shape(int64_t rank) {
     Shape s;
     if (chance(0.2)) rank = below(kMaxRank + 1);
@@ -125,7 +150,7 @@ class Fuzzer {
 
   std::mt19937 random_;
   double wild_ = 0;
-  int64_t palette_[3] = {1, 2, 3};
+  int64_t palette_[3] = {1, 2, 3}, rank_ = 2;
 };
 
 struct Tally {
@@ -177,7 +202,7 @@ void try_once(const std::string& kind, Fuzzer& fuzz, Tally& tally) {
   const Attributes attributes = known_to(kind, fuzz.attributes());
   const bool training = fuzz.chance(0.7);
   const int64_t slack = fuzz.chance(0.5) ? 0 : 3;
-  const std::vector<TensorSpec> inputs = fuzz.inputs();
+  const std::vector<TensorSpec> inputs = kind == "lstm" && fuzz.chance(0.7) ? fuzz.recurrent_inputs() : fuzz.inputs();
   last_case = kind + ": " + describe(attributes, inputs, training, slack);
   CAPTURE(last_case);
   std::string error;
@@ -268,7 +293,7 @@ TEST_CASE("fused convolutions stay within their memory") {
 TEST_CASE("absurd attributes and shapes give convcore's errors, never a crash") {
   for (const std::string& kind : op_kinds()) {
     CAPTURE(kind);
-    Fuzzer fuzz(7);
+    Fuzzer fuzz(10);
     Tally tally;
     for (int i = 0; i < kTriesPerKind; ++i) {
       CAPTURE(i);
