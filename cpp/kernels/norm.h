@@ -54,7 +54,7 @@ struct LayerBlock {
   int64_t rows, columns;
   const float *mean, *scale;  // scale: 1 / the standard deviation
   bool statistics_by_column;
-  ConstRows weight, bias;     // data null: 1 and 0
+  ConstRows weight, bias;  // data null: 1 and 0
   bool weight_by_column;
 };
 

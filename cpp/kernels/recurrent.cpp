@@ -11,7 +11,7 @@ void lstm_step(const LstmArgs& args, const LstmGates& x, const LstmGates& recurr
   const Vec high = set1(args.clip), low = negate(high), one = set1(1.0f);
   for_row(args.hidden, [&](int64_t j, auto part) CC_LAMBDA {
     // The sum for one gate, with the cell's share if it has a peephole.
-    const auto gate = [&](const float* LstmGates::* name, Vec cell) CC_LAMBDA {
+    const auto gate = [&](const float* LstmGates::*name, Vec cell) CC_LAMBDA {
       Vec z = add(load(x.*name + j, part), load(recurrent.*name + j, part));
       if (args.bias.*name) z = add(z, load(args.bias.*name + j, part));
       if (args.peephole.*name) z = fma(load(args.peephole.*name + j, part), cell, z);

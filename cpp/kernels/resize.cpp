@@ -23,9 +23,8 @@ void resample(int64_t count, int64_t columns, const ResizeTaps& taps, const floa
     } else if (n == 2) {
       const float* b = x + index[1] * x_pitch;
       const Vec wb = set1(weight[1]);
-      for_row(columns, [&](int64_t i, auto part) CC_LAMBDA {
-        store(y + i, fma(wb, load(b + i, part), mul(wa, load(a + i, part))), part);
-      });
+      for_row(columns, [&](int64_t i, auto part)
+                           CC_LAMBDA { store(y + i, fma(wb, load(b + i, part), mul(wa, load(a + i, part))), part); });
     } else {
       for_row(columns, [&](int64_t i, auto part) CC_LAMBDA {
         Vec total = mul(wa, load(a + i, part));

@@ -94,6 +94,9 @@ class LayerNorm : public Op {
     const int rank = x.rank();
     require<ShapeError>(which_ == Kind::layer || rank > 1, kind_, "x must be (N, C, ...), got ", x);
     for (int i = 1; i < rank; ++i) require<ShapeError>(x[i] > 0, kind_, "only x's first size may be 0, got x: ", x);
+    Shape image = x;
+    image[0] = std::max<int64_t>(x[0], 1);
+    require<ShapeError>(image.size(kind_) <= int64_t{1} << 56, kind_, "x is too large: ", x);
     require(axis_ >= -rank && axis_ < rank, kind_, "axis must be from ", -rank, " to ", rank - 1, ", got ", axis_);
     const int axis = static_cast<int>(axis_ < 0 ? axis_ + rank : axis_);
     const int64_t groups = which_ == Kind::instance ? x[1] : groups_;

@@ -64,7 +64,8 @@ class Lstm : public Op {
     require<ShapeError>(x.rank() == 3, kKind, "x must be (", batch_first_ ? "batch, time" : "time, batch",
                         ", inputs), got ", x);
     time_ = x[batch_first_ ? 1 : 0], batch_ = x[batch_first_ ? 0 : 1], inputs_ = x[2], hidden_ = r[r.rank() - 1];
-    require<ShapeError>(inputs_ > 0 && hidden_ > 0, kKind, "inputs and hidden must be positive, got x ", x, ", R ", r);
+    require<ShapeError>(inputs_ > 0 && inputs_ <= INT32_MAX && hidden_ > 0 && hidden_ <= INT32_MAX, kKind,
+                        "inputs and hidden must be positive and below 2^31, got x ", x, ", R ", r);
     const int64_t gates = 4 * hidden_;
     expect(inputs, kW, {directions_, gates, inputs_});
     expect(inputs, kR, {directions_, gates, hidden_});
@@ -86,7 +87,7 @@ class Lstm : public Op {
     }
     has_bias_ = is_present(inputs, kBias) || is_present(inputs, kRecurrentBias);
     Shape y = batch_first_ ? Shape{batch_, time_, directions_, hidden_} : Shape{time_, directions_, batch_, hidden_};
-    Shape{time_, batch_, gates}.size(kKind);
+    Shape{time_, batch_, gates}.size(kKind), Shape{batch_, gates}.size(kKind);
     y.size(kKind);
     from_input_.emplace(time_ * batch_, gates, inputs_);
     from_state_.emplace(batch_, gates, hidden_);

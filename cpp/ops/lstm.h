@@ -11,10 +11,10 @@
 //   P          (directions, 3 hidden): i, o, f
 //   sequence_lens  (batch), integers as float32: the steps of each sequence; y is 0 behind them
 // Sizes of 1 in front of parameters may be missing, and more may stand there.
-//   direction = "forward" | "reverse" | "bidirectional", clip = 0 (none): a bound for z, input_forget = false: f = 1 - i
-//   layout = 0; 1: x is (batch, time, inputs), y (batch, time, directions, hidden), states (batch, directions, hidden)
-//   gates = "iofc"; "ifco", PyTorch's order of the rows of W, R and the biases (P is as above)
-//   first_state = 0: the first of initial_h's and initial_c's that is meant, where they hold those of other layers, too
+//   direction = "forward" | "reverse" | "bidirectional", clip = 0 (none): a bound for z, input_forget = false: f = 1 -
+//   i layout = 0; 1: x is (batch, time, inputs), y (batch, time, directions, hidden), states (batch, directions,
+//   hidden) gates = "iofc"; "ifco", PyTorch's order of the rows of W, R and the biases (P is as above) first_state = 0:
+//   the first of initial_h's and initial_c's that is meant, where they hold those of other layers, too
 // The products with W are one for all steps. A plan for training throws: there is no gradient.
 #pragma once
 

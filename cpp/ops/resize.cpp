@@ -46,13 +46,12 @@ class Resizing {
     const int64_t row = to_[rank_ - 1] * channels_of(to_);
     rows_ = is_image_ ? std::clamp<int64_t>(16384 / std::max<int64_t>(row, 1), 1, std::max<int64_t>(height(), 1)) : 1;
     slots_ = num_threads();
-    buffer_ = 0;
     Shape size;
     for (const AxisTaps& a : axes_) size.push_back(a.in());
-    buffer_ = size.size();
+    buffer_ = size.size(kKind);
     for (int m : passes_) {
       size[m] = axis(m).out();
-      buffer_ = std::max(buffer_, size.size());
+      buffer_ = std::max(buffer_, size.size(kKind));
     }
   }
 
@@ -63,9 +62,9 @@ class Resizing {
 
   // Of all passes, for each float of y.
   int64_t flops() const {
-    int64_t taps = 0;
-    for (int m : passes_) taps += 2 * axis(m).most();
-    return taps * to_.size();
+    double flops = 0;
+    for (int m : passes_) flops += 2 * static_cast<double>(axis(m).most()) * static_cast<double>(to_.size());
+    return static_cast<int64_t>(std::min(flops, 1e18));
   }
 
   void run(const Tensor& x, const Tensor& y, std::byte* workspace) const {
@@ -161,9 +160,7 @@ class Resizing {
 class ResizeOp : public Op {
  public:
   explicit ResizeOp(const Attributes& a)
-      : attributes_(a), mode_(kKind, a), extrapolated_(static_cast<float>(a.number(kKind, "extrapolation_value", 0))) {
-    require(a.has("sizes") || a.has("scales"), kKind, "sizes or scales must be given");
-  }
+      : attributes_(a), mode_(kKind, a), extrapolated_(static_cast<float>(a.number(kKind, "extrapolation_value", 0))) {}
 
   std::string_view kind() const override { return kKind; }
   bool backward_reads_input(int) const override { return false; }
@@ -178,6 +175,7 @@ class ResizeOp : public Op {
     const bool crops = mode_.coordinates == ResizeMode::Coordinates::crop;
     const std::vector<double> scales = numbers("scales", rank, true), roi = numbers("roi", 2 * rank, !crops);
     const std::vector<int64_t> sizes = attributes_.integers(kKind, "sizes", {});
+    require(!sizes.empty() || !scales.empty(), kKind, "sizes or scales must be given");
     require<ShapeError>(sizes.empty() || sizes.size() == rank, kKind, "sizes must hold ", rank, " values for x ", x,
                         ", got ", listed(sizes));
     Shape y;
@@ -190,8 +188,9 @@ class ResizeOp : public Op {
       y.push_back(out);
       const auto length = static_cast<double>(in), wanted = static_cast<double>(out);
       const double scale = scales.empty() ? wanted / std::max(length, 1.0) : scales[d];
-      require(std::abs(scale * length - wanted) <= 1 + 1e-4 * wanted, kKind, "scale ", scale, " does not make ", out,
-              " of ", in, " (dimension ", d, " of x ", x, ")");
+      const bool near = std::abs(scale * length - wanted) <= 1 + 1e-4 * wanted && scale * length >= 0.5;
+      require(near || in == 0, kKind, "scale ", scale, " does not make ", out, " of ", in, " (dimension ", d, " of x ",
+              x, ")");
       axes.emplace_back(mode_, in, out, scale, crops ? roi[d] : 0, crops ? roi[rank + d] : 1);
     }
     y.size(kKind);

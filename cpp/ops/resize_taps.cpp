@@ -34,12 +34,18 @@ double place_of(ResizeMode::Coordinates coordinates, int64_t j, int64_t in, int6
   const double x = static_cast<double>(j), last = static_cast<double>(in - 1), size = static_cast<double>(in);
   const double length = scale * size, centred = (x + 0.5) / scale - 0.5;
   switch (coordinates) {
-    case C::half_pixel: return centred;
-    case C::half_pixel_symmetric: return size / 2 * (1 - static_cast<double>(out) / length) + centred;
-    case C::pytorch_half_pixel: return length == 1 ? -0.5 : centred;
-    case C::align_corners: return length == 1 ? 0 : x * last / (length - 1);
-    case C::asymmetric: return x / scale;
-    case C::crop: return begin * last + (end - begin) * last * (length == 1 ? 0.5 : x / (length - 1));
+    case C::half_pixel:
+      return centred;
+    case C::half_pixel_symmetric:
+      return size / 2 * (1 - static_cast<double>(out) / length) + centred;
+    case C::pytorch_half_pixel:
+      return length == 1 ? -0.5 : centred;
+    case C::align_corners:
+      return length == 1 ? 0 : x * last / (length - 1);
+    case C::asymmetric:
+      return x / scale;
+    case C::crop:
+      return begin * last + (end - begin) * last * (length == 1 ? 0.5 : x / (length - 1));
   }
   return 0;
 }
@@ -47,10 +53,14 @@ double place_of(ResizeMode::Coordinates coordinates, int64_t j, int64_t in, int6
 double nearest_to(ResizeMode::Nearest rule, double x) {
   using N = ResizeMode::Nearest;
   switch (rule) {
-    case N::round_prefer_floor: return std::ceil(x - 0.5);
-    case N::round_prefer_ceil: return std::floor(x + 0.5);
-    case N::floor: return std::floor(x);
-    case N::ceil: return std::ceil(x);
+    case N::round_prefer_floor:
+      return std::ceil(x - 0.5);
+    case N::round_prefer_ceil:
+      return std::floor(x + 0.5);
+    case N::floor:
+      return std::floor(x);
+    case N::ceil:
+      return std::ceil(x);
   }
   return x;
 }

@@ -45,7 +45,7 @@ class AxisTaps {
     const bool single = first_[static_cast<size_t>(output) + 1] == k + 1;
     return single && weight_[static_cast<size_t>(k)] == 1.0f ? index_[static_cast<size_t>(k)] : -1;
   }
-  int64_t most() const;  // taps of an output
+  int64_t most() const;                                             // taps of an output
   const std::vector<int64_t>& outside() const { return outside_; }  // outputs beyond the cropped input: extrapolated
 
  private:

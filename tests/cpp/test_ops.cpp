@@ -46,7 +46,9 @@ class Fuzzer {
                                   "label_smoothing", "ignore_index", "reduction", "margin", "delta", "gamma",
                                   "threshold", "value", "min", "max", "axis", "axes", "function", "keepdims", "largest",
                                   "select_last_index", "starts", "steps", "sizes", "pads", "mode", "shape", "repeats",
-                                  "indices", "index_shape"};
+                                  "indices", "index_shape", "scales", "roi", "coordinate_transformation_mode",
+                                  "nearest_mode", "cubic_coeff_a", "exclude_outside", "antialias", "num_groups",
+                                  "statistics", "direction", "layout", "clip", "first_state"};
     Attributes result;
     for (const char* name : names)
       if (chance(0.5)) result.set(name, attribute(name));
@@ -67,6 +69,13 @@ class Fuzzer {
     return specs;
   }
 
+  // Three tensors that go together as seldom others do.
+  std::vector<TensorSpec> recurrent_inputs() {
+    const int64_t directions = 1 + below(2), hidden = integer(), inputs = integer();
+    return {{{integer(), integer(), inputs}}, {{directions, 4 * (hidden & 0xffff), inputs}},
+            {{directions, 4 * (hidden & 0xffff), hidden}}};
+  }
+
  private:
   int64_t integer() {
     static constexpr int64_t kMax = std::numeric_limits<int64_t>::max(), kMin = std::numeric_limits<int64_t>::min();
@@ -81,22 +90,28 @@ class Fuzzer {
   }
   Attribute attribute(const std::string& name) {
     static const std::set<std::string> pairs = {"stride", "dilation", "output_padding", "kernel_size", "output_size"};
-    static const std::set<std::string> flags = {"ceil_mode", "count_include_pad", "keepdims", "largest", "select_last_index"};
-    static const std::set<std::string> counts = {"groups", "start_dim", "size", "ignore_index", "axis"};
+    static const std::set<std::string> flags = {"ceil_mode", "count_include_pad", "keepdims", "largest",
+                                                "select_last_index", "exclude_outside", "antialias", "statistics"};
+    static const std::set<std::string> counts = {"groups", "start_dim", "size", "ignore_index", "axis", "num_groups",
+                                                 "layout", "first_state"};
     static const std::map<std::string, int64_t> lowest = {{"starts", 0}, {"steps", -2}, {"sizes", 0}, {"pads", -2},
                                                           {"shape", 1},  {"repeats", 0}, {"indices", -2}};
-    static const std::map<std::string, std::vector<std::string>> words = {{"algorithm", {"auto", "direct", "im2col"}},
-                                                                          {"approximate", {"none", "tanh"}},
-                                                                          {"reduction", {"mean", "sum", "none"}},
-                                                                          {"mode", {"constant", "edge", "reflect", "wrap"}},
-                                                                          {"function", {"sum", "max", "prod", "l2",
-                                                                                        "log_sum_exp"}},
-                                                                          {"padding", {"valid", "same", "full"}}};
+    static const std::map<std::string, std::vector<std::string>> words = {
+        {"algorithm", {"auto", "direct", "im2col"}},
+        {"approximate", {"none", "tanh"}},
+        {"reduction", {"mean", "sum", "none"}},
+        {"mode", {"constant", "edge", "reflect", "wrap", "nearest", "linear", "cubic"}},
+        {"function", {"sum", "max", "prod", "l2", "log_sum_exp"}},
+        {"padding", {"valid", "same", "full"}},
+        {"coordinate_transformation_mode", {"half_pixel", "half_pixel_symmetric", "align_corners", "tf_crop_and_resize"}},
+        {"nearest_mode", {"floor", "ceil"}},
+        {"direction", {"reverse", "bidirectional"}}};
     if (chance(wild_)) return any_type();
     if (pairs.count(name)) return std::vector<int64_t>{integer(), integer()};
     if (name == "padding" && chance(0.8)) return list(integers_of(chance(0.5) ? 4 : 2));
     if (const auto it = words.find(name); it != words.end())
       return it->second[static_cast<size_t>(below(static_cast<int64_t>(it->second.size())))];
+    if (name == "scales" || name == "roi") return numbers_of(name == "roi" ? 2 * rank_ : rank_);
     if (flags.count(name)) return chance(0.5);
     if (counts.count(name)) return chance(0.5) ? 1 : integer();
     if (name == "k" && chance(0.5)) return integer();
@@ -126,6 +141,11 @@ class Fuzzer {
     return v;
   }
   static Attribute list(std::vector<int64_t> v) { return v; }
+  std::vector<double> numbers_of(int64_t count) {
+    std::vector<double> v(static_cast<size_t>(count));
+    for (double& d : v) d = number() + (chance(0.5) ? 1 : 0);
+    return v;
+  }
   Shape shape(int64_t rank) {
     Shape s;
     if (chance(0.2)) rank = below(kMaxRank + 1);
@@ -195,7 +215,7 @@ void try_once(const std::string& kind, Fuzzer& fuzz, Tally& tally) {
   const Attributes attributes = known_to(kind, fuzz.attributes());
   const bool training = fuzz.chance(0.7);
   const int64_t slack = fuzz.chance(0.5) ? 0 : 3;
-  const std::vector<TensorSpec> inputs = fuzz.inputs();
+  const std::vector<TensorSpec> inputs = kind == "lstm" && fuzz.chance(0.7) ? fuzz.recurrent_inputs() : fuzz.inputs();
   last_case = kind + ": " + describe(attributes, inputs, training, slack);
   CAPTURE(last_case);
   std::string error;
@@ -289,7 +309,7 @@ TEST_CASE("fused convolutions stay within their memory") {
 TEST_CASE("absurd attributes and shapes give convcore's errors, never a crash") {
   for (const std::string& kind : op_kinds()) {
     CAPTURE(kind);
-    Fuzzer fuzz(8);
+    Fuzzer fuzz(10);
     Tally tally;
     for (int i = 0; i < kTriesPerKind; ++i) {
       CAPTURE(i);
