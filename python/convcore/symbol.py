@@ -111,7 +111,13 @@ class Tracer:
     def layer(self, module: object, is_leaf: bool) -> Iterator[None]:
         """While open, nodes carry the module's name."""
         name = self._names.get(id(module))
-        self._path.append(self._path[-1] if name is None else (name, is_leaf))
+        with self.at(*(self._path[-1] if name is None else (name, is_leaf))):
+            yield
+
+    @contextmanager
+    def at(self, name: str, is_leaf: bool = True) -> Iterator[None]:
+        """While open, nodes carry this name; unless it is a leaf's, with the op's kind behind it."""
+        self._path.append((name, is_leaf))
         try:
             yield
         finally:

@@ -135,9 +135,8 @@ def beside(x: Value, value: Value) -> Value:
     """The value as a symbol of x's trace, so that functions of one tensor keep a parameter's gradient."""
     if value.is_symbol or not x.is_symbol:
         return value
-    inside = list(value.shape) or [1]
-    data = np.asarray(value.data).reshape(inside) if value.is_constant else value.data
-    return Value(x.data.tracer.emit("rearrange", {"shape": inside}, (data,)), value.dtype, value.shape)
+    data = value.data.reshape(value.shape or (1,)) if value.is_constant else value.data
+    return Value(x.data.tracer.emit("channels_last", {}, (data,)), value.dtype, value.shape)
 
 
 def per_channel(x: Value, vector: Value) -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ... import functional as F
+from ...functional.dispatch import apply
 from ..node import Node, Value, aligned, broadcast, elementwise
 from ..registry import operator
 
@@ -69,7 +70,7 @@ def modulo(node: Node, a: Value, b: Value) -> Value:
 
 @operator("PRelu", trained=(1,))
 def prelu(node: Node, x: Value, slope: Value) -> Value:
-    return elementwise(F.prelu(*aligned(x, slope)), x.dtype, x, slope)
+    return elementwise(apply("prelu", {}, *aligned(x, slope)), x.dtype, x, slope)
 
 
 @operator(*_COMPARISONS)
