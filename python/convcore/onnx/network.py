@@ -125,7 +125,9 @@ class OnnxModel(Module):
             return super().__call__(*inputs)
         ports = self._graph.inputs
         if len(inputs) != len(ports):
-            raise TypeError(f"OnnxModel: expected {len(ports)} inputs ({', '.join(self.input_names)}), got {len(inputs)}")
+            raise TypeError(
+                f"OnnxModel: expected {len(ports)} inputs ({', '.join(self.input_names)}), got {len(inputs)}"
+            )
         arrays = [_checked(port, x) for port, x in zip(ports, inputs, strict=True)]
         static = {p.name: a for p, a in zip(ports, arrays, strict=True) if p.name in self._graph.static}
         model = self._for(static) if static else self

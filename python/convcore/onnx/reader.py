@@ -126,7 +126,9 @@ def _check_names(model: ModelProto) -> None:
     for node in model.graph.node:
         for name in node.input:
             if name and name not in known:
-                raise ValueError(f"onnx: node {node.name!r} ({node.op_type}) reads {name!r}, which no node before makes")
+                raise ValueError(
+                    f"onnx: node {node.name!r} ({node.op_type}) reads {name!r}, which no node before makes"
+                )
         for name in node.output:
             if name and name in known:
                 raise ValueError(f"onnx: {name!r} is made twice, the second time by node {node.name!r}")

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Every operator by name: a function of the node and its inputs' values to its outputs' values.
 
-    @operator("Relu")
-    def relu(node: Node, x: Value) -> Value: ...
+@operator("Relu")
+def relu(node: Node, x: Value) -> Value: ...
 """
 
 from __future__ import annotations

@@ -96,7 +96,9 @@ def _conv_by_columns(x: Value, w: Value, axes: Sequence[Window], groups: int) ->
         x = _depth_last(x, n)
         x = Value(apply("im2col", _attributes([depth], **_kernel([depth])), x.data))
         x = x.reshaped((n, axes[1].size, axes[2].size, channels * depth.kernel, depth.output))
-        x = permute(x, (0, 4, 3, 1, 2)).reshaped((n * depth.output, channels * depth.kernel, axes[1].size, axes[2].size))
+        x = permute(x, (0, 4, 3, 1, 2)).reshaped(
+            (n * depth.output, channels * depth.kernel, axes[1].size, axes[2].size)
+        )
     image = axes[-2:]
     columns = Value(apply("im2col", _attributes(image, **_kernel(image)), x.data))
     m, length = columns.shape[0], columns.shape[2]

@@ -70,8 +70,6 @@ def each(node: Node, name: str, count: int, default: int) -> list[int]:
     return _each(node, name, count, default, low=min(default, 1))
 
 
-
-
 def flat(values: Sequence[int], front: int) -> list[int]:
     """A setting of one axis as one of two, the first of which does nothing."""
     return [front, *values] if len(values) == 1 else list(values)

@@ -20,9 +20,7 @@ def _check_batch_norm(node: Node) -> Iterator[str]:
 
 
 @operator("BatchNormalization", weights=(1, 2, 3, 4), trained=(1, 2), kept=(3, 4), check=_check_batch_norm)
-def batch_norm(
-    node: Node, x: Value, scale: Value, bias: Value, mean: Value, var: Value
-) -> Value | tuple[Value, ...]:
+def batch_norm(node: Node, x: Value, scale: Value, bias: Value, mean: Value, var: Value) -> Value | tuple[Value, ...]:
     eps, momentum = node.get("epsilon", 1e-5), node.get("momentum", 0.9)
     if node.get("training_mode", 0):
         return _batch_statistics(x, (scale, bias, mean, var), eps, momentum)

@@ -12,7 +12,9 @@ from ... import functional as F
 from ..node import Node, Value, aligned
 from ..registry import operator
 
-_INTEGERS = {np.dtype(t): (np.iinfo(t).min, np.iinfo(t).max) for t in (np.int8, np.uint8, np.int16, np.uint16, np.int32)}
+_INTEGERS = {
+    np.dtype(t): (np.iinfo(t).min, np.iinfo(t).max) for t in (np.int8, np.uint8, np.int16, np.uint16, np.int32)
+}
 
 
 def _check(node: Node) -> Iterator[str]:
