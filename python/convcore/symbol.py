@@ -194,14 +194,18 @@ class Tracer:
         return value
 
     def _constant(self, place: Place, x: ArrayLike, rank: int) -> int:
-        """An array or a number of the model's code; it gets the symbols' rank as NumPy's broadcasting would."""
+        """An array or a number of the model's code; as an operand it gets the symbols' rank as NumPy's broadcasting
+        would."""
         array = np.asarray(x)
         if array.dtype.kind not in "biuf":
             raise TypeError(
                 f"{place.kind}: expected a symbol, a parameter or an array of numbers, got {type(x).__name__}"
             )
-        array = array.reshape((1,) * (rank - array.ndim) + array.shape)
-        channels_last = _differs_channels_last(array.shape) and not place.is_dense()
+        if place.is_dense():
+            channels_last, array = False, array.reshape(array.shape or (1,))
+        else:
+            array = array.reshape((1,) * (rank - array.ndim) + array.shape)
+            channels_last = _differs_channels_last(array.shape)
         self.buffers.append(Constant(array) if channels_last else Buffer(array))
         return self.graph.add_buffer(f"constant.{len(self.buffers)}", array.shape, channels_last)
 

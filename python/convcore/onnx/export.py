@@ -149,8 +149,8 @@ def _written(
     infos = []
     for symbol, name in zip(results, ends, strict=True):
         writer.node("Identity", [writer.values[symbol.value]], name=name, output=name)
-        kind = onnx.TensorProto.INT64 if symbol.dtype == "int64" else _TYPES[symbol.dtype]
-        infos.append(onnx.helper.make_tensor_value_info(name, kind, symbol.shape))
+        element = onnx.TensorProto.INT64 if symbol.dtype == "int64" else _TYPES[symbol.dtype]
+        infos.append(onnx.helper.make_tensor_value_info(name, element, symbol.shape))
     ports = [onnx.helper.make_tensor_value_info(name, _TYPES[d], s) for name, s, d in inputs]
     graph = onnx.helper.make_graph(writer.finished(), type(model).__name__, ports, infos, writer.initializers())
     opsets = [onnx.helper.make_opsetid("", OPSET)]

@@ -46,7 +46,7 @@ def _by_reference(node: Node, inputs: Sequence[NDArray[Any] | None]) -> list[NDA
     from onnx.reference import ReferenceEvaluator
 
     names = [name for name in node.inputs if name]
-    arrays = dict(zip(node.inputs, inputs, strict=True))
+    arrays = {n: a for n, a in zip(node.inputs, inputs, strict=True) if a is not None}
     info = [
         onnx.helper.make_tensor_value_info(n, onnx.helper.np_dtype_to_tensor_dtype(arrays[n].dtype), arrays[n].shape)
         for n in dict.fromkeys(names)

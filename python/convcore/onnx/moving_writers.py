@@ -134,5 +134,5 @@ def _resize(w: Writer, s: Step) -> str:
         *("mode", "coordinate_transformation_mode", "nearest_mode", "cubic_coeff_a"),
         *("exclude_outside", "extrapolation_value", "antialias"),
     )
-    given = {n: int(a[n]) if n in ("exclude_outside", "antialias") else a[n] for n in names if n in a}
+    given: dict[str, Any] = {n: int(a[n]) if n in ("exclude_outside", "antialias") else a[n] for n in names if n in a}
     return w.node("Resize", [s.inputs[0], roi, *ends], name=s.name, **given)

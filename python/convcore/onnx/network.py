@@ -57,12 +57,12 @@ class Result:
             return np.array(self.value.data, self.dtype).reshape(self.value.shape)
         array = computed[self.index]
         if isinstance(self.value, Indices):
-            array = self.value.finish(array)
+            array = np.asarray(self.value.finish(array))
         array = array.reshape(self.value.shape)
         if array.dtype == self.dtype:
             return array
         if self.dtype.kind == "b":
-            return array != 0
+            return np.asarray(array != 0)
         with np.errstate(all="ignore"):
             return array.astype(np.int64).astype(self.dtype) if self.dtype.kind in "iu" else array.astype(self.dtype)
 
@@ -202,8 +202,8 @@ class OnnxModel(Module):
         missing = [port.name for port in ports if port.name in graph.static]
         if missing or len(ports) != len(inputs):
             raise ValueError(
-                f"OnnxModel: the graph needs {len(graph.inputs)} inputs, and the values of {', '.join(missing) or 'none'} "
-                "when it is compiled; call the model with arrays"
+                f"OnnxModel: the graph needs {len(graph.inputs)} inputs, and the values of "
+                f"{', '.join(missing) or 'none'} when it is compiled; call the model with arrays"
             )
         values: dict[str, Value] = {name: Value(array) for name, array in graph.constants.items()}
         values |= {name: Value(vars(self)[attribute]) for name, attribute in self._attributes.items()}

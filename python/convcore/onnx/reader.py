@@ -56,7 +56,7 @@ def _bytes(path: Path) -> bytes:
 
 def _parse(data: bytes, who: str) -> ModelProto:
     try:
-        model = ModelProto.FromString(data)
+        model: ModelProto = ModelProto.FromString(data)
     except Exception:  # protobuf's DecodeError, which is of no public type
         raise ValueError(f"{who}: not an ONNX file, or a damaged one") from None
     if not model.HasField("graph"):
@@ -98,8 +98,9 @@ def _opset(model: ModelProto) -> int:
 
 
 def _without_values(model: ModelProto) -> ModelProto:
-    """The model with empty initializers of the same names and types: the checker would copy the values."""
-    light = ModelProto(ir_version=model.ir_version, producer_name=model.producer_name, domain=model.domain)
+    """The model with empty initializers of the same names and types: the checker would copy the values. Before IR
+    version 4, initializers had to be inputs as well; many files do without."""
+    light = ModelProto(ir_version=max(model.ir_version, 4), producer_name=model.producer_name, domain=model.domain)
     light.opset_import.extend(model.opset_import)
     light.functions.extend(model.functions)
     graph = light.graph
@@ -112,8 +113,11 @@ def _without_values(model: ModelProto) -> ModelProto:
 
 
 def _inlined(model: ModelProto) -> ModelProto:
+    from onnx import inliner
+
     try:
-        return onnx.inliner.inline_local_functions(model)
+        inlined: ModelProto = inliner.inline_local_functions(model)
+        return inlined
     except Exception as error:
         raise ValueError(f"onnx: the model's functions cannot be inlined: {error}") from None
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Tensors of a file as arrays: nothing in a file is believed before it has been held against the bytes that are there."""
+"""Tensors of a file as arrays: nothing in a file is believed before it was held against the bytes that are there."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from onnx import TensorProto
 
 MAX_BYTES = 1 << 34  # of one tensor
 
-_RAW = {
+_RAW: dict[int, Any] = {
     TensorProto.FLOAT: np.float32,
     TensorProto.DOUBLE: np.float64,
     TensorProto.FLOAT16: np.float16,

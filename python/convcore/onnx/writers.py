@@ -106,7 +106,7 @@ _SAME = {
     "add": "Add", "subtract": "Sub", "multiply": "Mul", "divide": "Div", "power": "Pow", "prelu": "PRelu",
     "minimum": "Min", "maximum": "Max", "matmul": "MatMul", "channels_last": "Identity",
 }  # fmt: skip
-_WITH_ATTRIBUTES = {
+_WITH_ATTRIBUTES: dict[str, tuple[str, dict[str, str], dict[str, Any]]] = {
     "leaky_relu": ("LeakyRelu", {"negative_slope": "alpha"}, {"negative_slope": 0.01}),
     "elu": ("Elu", {"alpha": "alpha"}, {"alpha": 1.0}),
     "selu": ("Selu", {"alpha": "alpha", "gamma": "gamma"}, {}),

@@ -79,6 +79,10 @@ def _cast(node: Node, x: Array, like: Array | None = None) -> Array:
 
 
 def _slice(node: Node, x: Array, *given: Array | None) -> Array:
+    starts: Any
+    ends: Any
+    axes: Any
+    steps: Any
     starts, ends, axes, steps = (None if v is None else v.reshape(-1).tolist() for v in (*given, *[None] * 4)[:4])
     starts = node.get("starts") if starts is None else starts
     ends = node.get("ends") if ends is None else ends

@@ -78,7 +78,7 @@ def _front(x: Value, operand: Value) -> tuple[int, ...]:
 
 def _standardised(x: Value, axes: list[int], eps: float) -> tuple[Any, Any, Any]:
     """The mean over the axes, x - mean, and 1 / sqrt(var + eps)."""
-    settings = {"function": "mean", "axes": axes, "keepdims": True}
+    settings: dict[str, Any] = {"function": "mean", "axes": axes, "keepdims": True}
     mean = apply("reduce", settings, x.data)
     centred = F.subtract(x.data, mean)
     var = apply("reduce", settings, F.multiply(centred, centred))

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -17,22 +16,19 @@ _INTEGERS = {
 }
 
 
-def _check(node: Node) -> Iterator[str]:
-    if node.get("block_size", 0):
-        yield f"block_size={node.get('block_size')}"
-
-
 def _along(x: Value, node: Node, value: Value) -> Any:
-    """One number, or one for each index of the axis, as an operand beside x."""
-    array = value.constant("scale and zero point")
-    if array.size == 1 or array.ndim != 1:
-        return array.astype(np.float32).reshape(-1)[:1] if array.size == 1 else array.astype(np.float32)
-    shape = [1] * x.ndim
-    shape[x.axis(node.get("axis", 1))] = array.size
-    return array.astype(np.float32).reshape(shape)
+    """One number, one for each index of the axis, or one for each block of indices, as an operand beside x."""
+    array = value.constant("scale and zero point").astype(np.float32)
+    if array.size == 1:
+        return array.reshape(1)
+    axis = x.axis(node.get("axis", 1))
+    if array.ndim == 1 and x.ndim > 1:
+        array = array.reshape([array.size if i == axis else 1 for i in range(x.ndim)])
+    blocks = node.get("block_size", 0)
+    return np.take(np.repeat(array, blocks, axis), range(x.shape[axis]), axis) if blocks else array
 
 
-@operator("QuantizeLinear", shapes=(1, 2), check=_check)
+@operator("QuantizeLinear", shapes=(1, 2))
 def quantize(node: Node, x: Value, scale: Value, zero: Value | None = None) -> Value:
     """clamp(round(x / scale) + zero), rounded half to even."""
     import onnx
@@ -50,7 +46,7 @@ def quantize(node: Node, x: Value, scale: Value, zero: Value | None = None) -> V
     return x.with_data(F.clamp(y, *(float(v) for v in _INTEGERS[dtype])), dtype)
 
 
-@operator("DequantizeLinear", shapes=(1, 2), check=_check)
+@operator("DequantizeLinear", shapes=(1, 2))
 def dequantize(node: Node, x: Value, scale: Value, zero: Value | None = None) -> Value:
     """(x - zero) * scale"""
     y = x.data

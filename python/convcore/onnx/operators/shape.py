@@ -79,12 +79,21 @@ def size(node: Node, x: Value) -> Value:
     return Value(np.array(x.size, np.int64))
 
 
+@operator("Constant", "ConstantOfShape", "Range", shapes=(0, 1, 2))
+def constant(node: Node, *inputs: Value) -> Value:
+    """Computed with NumPy, when the model is traced at the latest."""
+    for value in inputs:
+        value.constant("the inputs")
+    raise ValueError("its inputs must be known")
+
+
 @operator("DepthToSpace", "SpaceToDepth")
 def depth_to_space(node: Node, x: Value) -> Value:
     """One rearrangement: (N, C, H, W) seen with the blocks' axes, those in another order, and as maps again."""
     (n, c, h, w), r = x.shape, node.get("blocksize")
     if node.op == "SpaceToDepth":
-        view, perm, to = [n, c, h // r, r, w // r, r], [0, 3, 5, 1, 2, 4], [n, c * r * r, h // r, w // r]
+        perm = [0, 3, 5, 1, 2, 4] if node.get("mode", "DCR") == "DCR" else [0, 1, 3, 5, 2, 4]
+        view, to = [n, c, h // r, r, w // r, r], [n, c * r * r, h // r, w // r]
     elif node.get("mode", "DCR") == "DCR":
         view, perm, to = [n, r, r, c // (r * r), h, w], [0, 3, 4, 1, 5, 2], [n, c // (r * r), h * r, w * r]
     else:
