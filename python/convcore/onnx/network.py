@@ -23,7 +23,7 @@ from ..parameter import Buffer, Parameter, Variable
 from ..symbol import Array, Symbol
 from .fold import fold
 from .graph import Graph, Port, build, rebuild
-from .node import Node, Value
+from .node import MAX_RANK, Node, Value
 from .operators.pool import Indices
 from .reader import read
 from .registry import OPERATORS
@@ -89,6 +89,7 @@ class OnnxModel(Module):
             variable: Variable = Parameter(data) if kind == "parameter" else Buffer(data)
             object.__setattr__(self, self._attributes[name], variable)
         self._static: dict[str, Array] = {}
+        self._wide: dict[str, tuple[int, ...]] = {}
         self._specialised: OrderedDict[Any, OnnxModel] = OrderedDict()
         self._results: OrderedDict[Any, list[Result]] = OrderedDict()
         self._edited()
@@ -130,9 +131,10 @@ class OnnxModel(Module):
             )
         arrays = [_checked(port, x) for port, x in zip(ports, inputs, strict=True)]
         static = {p.name: a for p, a in zip(ports, arrays, strict=True) if p.name in self._graph.static}
-        model = self._for(static) if static else self
+        wide = {p.name: a.shape for p, a in zip(ports, arrays, strict=True) if a.ndim > self._most_axes(p)}
+        model = self._for(static, wide) if static or wide else self
         running = [
-            _fed(port, array, port.name in self._graph.labels)
+            _fed(port, array, port.name in self._graph.labels, port.name in wide)
             for port, array in zip(ports, arrays, strict=True)
             if port.name not in static
         ]
@@ -145,9 +147,14 @@ class OnnxModel(Module):
             raise TypeError(f"OnnxModel: expected the inputs {', '.join(wanted)}, got {', '.join(named)}")
         return [named[name] for name in wanted]
 
-    def _for(self, static: dict[str, Array]) -> OnnxModel:
-        """This model with the values of its static inputs; it shares parameters, but not programs."""
-        key = tuple((name, a.shape, a.tobytes()) for name, a in static.items())
+    def _most_axes(self, port: Port) -> int:
+        """Labels of more are fed as (N, places), other inputs as vectors."""
+        return 3 if port.name in self._graph.labels else MAX_RANK
+
+    def _for(self, static: dict[str, Array], wide: dict[str, tuple[int, ...]]) -> OnnxModel:
+        """This model with the values of its static inputs, and the shapes of those that have too many axes for the
+        core; it shares parameters, but not programs."""
+        key = (*wide.items(), *((name, a.shape, a.dtype.str, a.tobytes()) for name, a in static.items()))
         with _lock:
             model = self._specialised.get(key)
             if model is None:
@@ -155,6 +162,7 @@ class OnnxModel(Module):
                 for name in ("_specialised", "_results"):
                     object.__setattr__(model, name, OrderedDict())
                 object.__setattr__(model, "_static", static)
+                object.__setattr__(model, "_wide", wide)
                 self._specialised[key] = model
                 if len(self._specialised) > _KEPT:
                     self._specialised.popitem(last=False)
@@ -210,7 +218,7 @@ class OnnxModel(Module):
         values |= {name: Value(array) for name, array in self._static.items()}
         for port, symbol in zip(ports, inputs, strict=True):
             shape = () if port.shape == () and symbol.shape == (1,) else symbol.shape
-            values[port.name] = Value(symbol, port.dtype, shape)
+            values[port.name] = Value(symbol, port.dtype, self._wide.get(port.name, shape))
         tracer = inputs[0].tracer if inputs else None
         for node in graph.nodes:
             given = [values[name] if name else None for name in node.inputs]
@@ -300,8 +308,10 @@ def _checked(port: Port, x: Any) -> Array:
     return array
 
 
-def _fed(port: Port, array: Array, label: bool) -> Array:
+def _fed(port: Port, array: Array, label: bool, wide: bool) -> Array:
     """As programs take it: float32, images as bytes, labels as int64."""
+    if wide:
+        array = array.reshape(len(array), -1) if label else array.reshape(-1)
     if label:
         return array.astype(np.int64, copy=False)
     if array.dtype.kind in "iu" and array.dtype.itemsize > 2 and array.size:

@@ -51,6 +51,9 @@ def _plain(value: Any) -> Any:
     return [_plain(item) for item in value]
 
 
+MAX_RANK = 6  # of the core's tensors
+
+
 class Value:
     """What a name of the graph stands for: an array known while tracing, a variable of the model, or a symbol.
 
@@ -106,6 +109,8 @@ class Value:
         if self.is_constant:
             return Value(self.data.reshape(shape), self.dtype)
         inside = shape or (1,)
+        if len(inside) > MAX_RANK:  # only its shape is of so many axes
+            return Value(self.data, self.dtype, shape)
         data = self.data if tuple(self.data.shape) == inside else F.reshape(self.data, inside)
         return Value(data, self.dtype, shape)
 

@@ -79,12 +79,22 @@ def _checked(model: ModelProto, folder: str | None) -> Source:
     light = _without_values(model)
     if light.functions:
         light = _inlined(light)
+    ports = [*light.graph.input, *light.graph.output]
+    shapeless = [p.type.tensor_type for p in ports if _is_shapeless(p)]
+    for port in shapeless:  # many files do without, but the checker does not
+        port.shape.SetInParent()
     try:
         onnx.checker.check_model(light)
     except Exception as error:  # ValidationError, or what a damaged message does to the checker
         raise ValueError(f"onnx: not a sound model: {str(error).strip()}") from None
+    for port in shapeless:
+        port.ClearField("shape")
     _check_names(light)
     return Source(light, arrays, opset)
+
+
+def _is_shapeless(port: onnx.ValueInfoProto) -> bool:
+    return port.type.HasField("tensor_type") and not port.type.tensor_type.HasField("shape")
 
 
 def _opset(model: ModelProto) -> int:

@@ -54,7 +54,7 @@ class Writer:
 
     def constant(self, data: ArrayLike, name: str = "constant") -> str:
         unique = self.claim(name)
-        self.arrays[unique] = np.ascontiguousarray(data)
+        self.arrays[unique] = np.array(data, order="C")
         return unique
 
     def ints(self, values: Sequence[int]) -> str:

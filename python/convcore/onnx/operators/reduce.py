@@ -33,9 +33,12 @@ def reduce(node: Node, x: Value, axes: Value | None = None) -> Value:
     over = sorted({x.axis(a) for a in given}) if given else list(range(x.ndim))
     if not x.ndim:
         return _of_single_elements(node, x)
-    y = apply("reduce", {"function": _FUNCTIONS[node.op], "axes": over, "keepdims": True}, x.data)
     kept = bool(node.get("keepdims", 1))
-    return Value(y, x.dtype).reshaped([1 if i in over else s for i, s in enumerate(x.shape) if kept or i not in over])
+    shape = [1 if i in over else s for i, s in enumerate(x.shape) if kept or i not in over]
+    if x.dtype == bool and not x.size:  # of nothing: False is the greatest, True the least
+        return Value(np.full(shape, node.op == "ReduceMin"))
+    y = apply("reduce", {"function": _FUNCTIONS[node.op], "axes": over, "keepdims": True}, x.data)
+    return Value(y, x.dtype).reshaped(shape)
 
 
 def _of_single_elements(node: Node, x: Value) -> Value:
