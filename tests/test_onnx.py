@@ -42,8 +42,12 @@ def close(ours: Any, theirs: np.ndarray, bound: float = 1e-4) -> None:
 
 def convnet() -> Any:
     nodes = [
-        helper.make_node("Conv", ["x", "features.0.weight", "features.0.bias"], ["a"], name="conv1", auto_pad="SAME_UPPER"),
-        helper.make_node("BatchNormalization", ["a", "bn.weight", "bn.bias", "bn.running_mean", "bn.running_var"], ["b"]),
+        helper.make_node(
+            "Conv", ["x", "features.0.weight", "features.0.bias"], ["a"], name="conv1", auto_pad="SAME_UPPER"
+        ),
+        helper.make_node(
+            "BatchNormalization", ["a", "bn.weight", "bn.bias", "bn.running_mean", "bn.running_var"], ["b"]
+        ),
         helper.make_node("Relu", ["b"], ["c"]),
         helper.make_node("MaxPool", ["c"], ["d"], kernel_shape=[3, 3], strides=[2, 2], pads=[0, 0, 1, 1]),
         helper.make_node("Conv", ["d", "features.4.weight"], ["e"], name="conv2", strides=[2, 2], pads=[1, 1, 1, 1]),
@@ -110,7 +114,10 @@ def test_gradients_are_pytorchs() -> None:
     torch = pytest.importorskip("torch")
     model = cc.onnx.load(convnet())
     x, y = normal(8, 3, 16, 16), RNG.integers(0, 10, 8)
-    state = {name: torch.from_numpy(array).requires_grad_("running" not in name) for name, array in model.state_dict().items()}
+    state = {
+        name: torch.from_numpy(array).requires_grad_("running" not in name)
+        for name, array in model.state_dict().items()
+    }
     f = torch.nn.functional
     t = f.conv2d(torch.from_numpy(x), state["features.0.weight"], state["features.0.bias"], padding=1)
     t = f.batch_norm(t, state["bn.running_mean"], state["bn.running_var"], state["bn.weight"], state["bn.bias"], True)

@@ -18,7 +18,7 @@ from onnx import TensorProto
 
 from .errors import UnsupportedError
 from .fold import RANDOM, fold
-from .node import Node
+from .node import Node, computable
 from .reader import Source
 from .registry import OPERATORS
 
@@ -88,7 +88,7 @@ def build(source: Source) -> tuple[Graph, dict[str, NDArray[np.float32]]]:
     if problems:
         raise UnsupportedError(problems)
     read = {name for n in nodes for name in n.inputs} | {o.name for o in outputs}
-    constants = {name: array for name, array in constants.items() if name in read}
+    constants = {name: computable(array) for name, array in constants.items() if name in read}
     static, demanded = _static(nodes, {i.name for i in inputs})
     kinds = _variables(nodes, constants, demanded)
     values = {name: constants.pop(name).astype(np.float32) for name in kinds}

@@ -23,7 +23,7 @@ from ..parameter import Buffer, Parameter, Variable
 from ..symbol import Array, Symbol
 from .fold import fold
 from .graph import Graph, Port, build, rebuild
-from .node import MAX_RANK, Node, Value
+from .node import MAX_RANK, Node, Value, computable
 from .operators.pool import Indices
 from .reader import read
 from .registry import OPERATORS
@@ -249,7 +249,7 @@ def run(node: Node, inputs: Sequence[Value | None]) -> Sequence[Value]:
     """A node's outputs. What is known is computed at once, all else becomes nodes of the trace."""
     known = [None if x is None else x.data for x in inputs]
     if all(x is None or isinstance(x, np.ndarray) for x in known) and node.op != "Dropout":
-        return [Value(array) for array in fold(node, known)]
+        return [Value(computable(array), array.dtype) for array in fold(node, known)]
     try:
         made = OPERATORS[node.op].run(node, *inputs)
     except (ValueError, TypeError, IndexError, ZeroDivisionError, OverflowError) as error:

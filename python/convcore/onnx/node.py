@@ -136,6 +136,11 @@ def elementwise(data: Any, dtype: DTypeLike, *values: Value) -> Value:
     return Value(data, dtype, broadcast(*values))
 
 
+def computable(array: NDArray[Any]) -> NDArray[Any]:
+    """NumPy has no bfloat16 of its own."""
+    return array.astype(np.float32) if array.dtype.name == "bfloat16" else array
+
+
 def beside(x: Value, value: Value) -> Value:
     """The value as a symbol of x's trace, so that functions of one tensor keep a parameter's gradient."""
     if value.is_symbol or not x.is_symbol:
