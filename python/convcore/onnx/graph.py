@@ -91,8 +91,9 @@ def build(source: Source) -> tuple[Graph, dict[str, NDArray[np.float32]]]:
     constants = {name: computable(array) for name, array in constants.items() if name in read}
     static, demanded = _static(nodes, {i.name for i in inputs})
     kinds = _variables(nodes, constants, demanded)
-    values = {name: constants.pop(name).astype(np.float32) for name in kinds}
+    values = {name: constants.pop(name).astype(np.float32, copy=False) for name in kinds}
     variables = {name: (kind, values[name].shape) for name, kind in kinds.items()}
+    constants = {name: np.array(array) for name, array in constants.items()}  # none of the file's memory
     return _graph(source.opset, inputs, outputs, nodes, constants, variables, static), values
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto
 
 from .tensors import to_array
+from .wire import split
 
 MIN_OPSET = 7
 MAX_FILE = (1 << 31) - 1  # bytes: protobuf's own limit
@@ -21,7 +23,8 @@ MAX_NODES = 200_000
 
 @dataclass(frozen=True)
 class Source:
-    """A checked model. proto: without the values of its initializers, which are in `arrays`."""
+    """A checked model. proto: without the values of its initializers, which are in `arrays`; these may lie in the file
+    itself, and are not to be kept."""
 
     proto: ModelProto
     arrays: dict[str, NDArray[Any]]
@@ -30,41 +33,42 @@ class Source:
 
 def read(source: str | os.PathLike[str] | bytes | ModelProto) -> Source:
     """Reads and checks a model. Raises FileNotFoundError, TypeError for what is no source, ValueError for the rest."""
-    folder = None
     if isinstance(source, ModelProto):
-        model = source
-    elif isinstance(source, (bytes, bytearray, memoryview)):
-        model = _parse(bytes(source), "onnx")
-    elif isinstance(source, (str, os.PathLike)):
+        return _checked(source, None, {})
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return _checked(*_parse(memoryview(source), "onnx", None))
+    if isinstance(source, (str, os.PathLike)):
         path = Path(source)
-        folder = os.path.dirname(os.path.abspath(path))
-        model = _parse(_bytes(path), f"onnx: {path}")
-    else:
-        raise TypeError(f"onnx: expected a path, bytes or a ModelProto, got {type(source).__name__}")
-    return _checked(model, folder)
+        return _checked(*_parse(_bytes(path), f"onnx: {path}", os.path.dirname(os.path.abspath(path))))
+    raise TypeError(f"onnx: expected a path, bytes or a ModelProto, got {type(source).__name__}")
 
 
-def _bytes(path: Path) -> bytes:
+def _bytes(path: Path) -> memoryview:
     if not path.exists():
         raise FileNotFoundError(f"onnx: there is no file {path}")
     if not path.is_file():
         raise ValueError(f"onnx: {path} is not a file")
     if path.stat().st_size > MAX_FILE:
         raise ValueError(f"onnx: {path} is larger than {MAX_FILE} bytes; keep the weights as external data")
-    return path.read_bytes()
+    if not path.stat().st_size:
+        raise ValueError(f"onnx: {path} is empty")
+    with path.open("rb") as file:
+        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
 
-def _parse(data: bytes, who: str) -> ModelProto:
+def _parse(data: memoryview, who: str, folder: str | None) -> tuple[ModelProto, str | None, dict[int, memoryview]]:
+    """The model without the data of its large initializers, and these by number."""
     try:
-        model: ModelProto = ModelProto.FromString(data)
+        light, raw = split(data)
+        model: ModelProto = ModelProto.FromString(light)
     except Exception:  # protobuf's DecodeError, which is of no public type
         raise ValueError(f"{who}: not an ONNX file, or a damaged one") from None
     if not model.HasField("graph"):
         raise ValueError(f"{who}: not an ONNX file: it holds no graph")
-    return model
+    return model, folder, raw
 
 
-def _checked(model: ModelProto, folder: str | None) -> Source:
+def _checked(model: ModelProto, folder: str | None, raw: dict[int, memoryview]) -> Source:
     opset = _opset(model)
     graph = model.graph
     if len(graph.node) > MAX_NODES:
@@ -72,10 +76,10 @@ def _checked(model: ModelProto, folder: str | None) -> Source:
     if graph.sparse_initializer:
         raise ValueError("onnx: sparse initializers are not supported")
     arrays: dict[str, NDArray[Any]] = {}
-    for tensor in graph.initializer:
+    for i, tensor in enumerate(graph.initializer):
         if not tensor.name or tensor.name in arrays:
             raise ValueError(f"onnx: initializer {tensor.name!r} must have a name of its own")
-        arrays[tensor.name] = to_array(tensor, folder)
+        arrays[tensor.name] = to_array(tensor, folder, raw.get(i))
     light = _without_values(model)
     if light.functions:
         light = _inlined(light)

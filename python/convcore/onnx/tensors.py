@@ -30,8 +30,8 @@ _RAW: dict[int, Any] = {
 }
 
 
-def to_array(tensor: TensorProto, folder: str | None) -> NDArray[Any]:
-    """The tensor's values. folder: where external data may lie, None: nowhere.
+def to_array(tensor: TensorProto, folder: str | None, raw: memoryview | None = None) -> NDArray[Any]:
+    """The tensor's values. folder: where external data may lie, None: nowhere. raw: its data, where it holds none.
 
     Raises ValueError for a tensor whose shape, data and type do not belong together, and for external data that is
     not a plain file within the folder.
@@ -46,22 +46,34 @@ def to_array(tensor: TensorProto, folder: str | None) -> NDArray[Any]:
     if tensor.HasField("segment"):
         raise ValueError(f"{who}: segments are not supported")
     external = tensor.data_location == TensorProto.EXTERNAL
+    if raw is not None:
+        tensor = _with_data(tensor, raw) if tensor.data_type not in _RAW or external else tensor
     dtype = _RAW.get(tensor.data_type)
     if dtype is None:
         if external:
             raise ValueError(f"{who}: external data of type {tensor.data_type} is not supported")
         return _other(tensor, who)
-    if not external and not tensor.HasField("raw_data"):
+    if not external and raw is None and not tensor.HasField("raw_data"):
         _check_length(tensor, count, who)
         return _other(tensor, who)
     kind = np.dtype(dtype).newbyteorder("<")
-    raw = _external(tensor, folder, count * kind.itemsize, who) if external else tensor.raw_data
-    if len(raw) != count * kind.itemsize:
-        raise ValueError(f"{who}: shape {dims} needs {count * kind.itemsize} bytes, the file gives {len(raw)}")
-    array = np.frombuffer(raw, kind).reshape(dims)
+    if external:
+        data: bytes | memoryview = _external(tensor, folder, count * kind.itemsize, who)
+    else:
+        data = tensor.raw_data if raw is None else raw
+    if len(data) != count * kind.itemsize:
+        raise ValueError(f"{who}: shape {dims} needs {count * kind.itemsize} bytes, the file gives {len(data)}")
+    array = np.frombuffer(data, kind).reshape(dims)
     if kind.kind == "b":
-        array = np.frombuffer(raw, np.uint8).reshape(dims) != 0
+        array = np.frombuffer(data, np.uint8).reshape(dims) != 0
     return array.astype(dtype, copy=False)
+
+
+def _with_data(tensor: TensorProto, raw: memoryview) -> TensorProto:
+    whole = TensorProto()
+    whole.CopyFrom(tensor)
+    whole.raw_data = bytes(raw)
+    return whole
 
 
 def _check_length(tensor: TensorProto, count: int, who: str) -> None:

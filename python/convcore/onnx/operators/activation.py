@@ -80,9 +80,9 @@ def softmax(node: Node, x: Value) -> Value:
 @operator("Dropout", shapes=(1, 2))
 def dropout(node: Node, x: Value, ratio: Value | None = None, training: Value | None = None) -> tuple[Value, Value]:
     """In training programs, as `functional.dropout`; the node's own training_mode must be off."""
-    if training is not None and training.constant("training_mode").any():
-        if ratio is None or ratio.constant("ratio").any():
-            raise ValueError("training_mode must be off: whether a program trains is said when it is made")
+    on = training is not None and training.constant("training_mode").any()
+    if on and (ratio is None or ratio.constant("ratio").any()):
+        raise ValueError("training_mode must be off: whether a program trains is said when it is made")
     p = node.get("ratio", 0.5) if ratio is None else float(ratio.constant("ratio").reshape(-1)[0])
     y = F.dropout(x.data, p) if x.is_symbol and x.data.tracer.training else x.data
     return x.with_data(y), Value(np.ones(x.shape, bool))

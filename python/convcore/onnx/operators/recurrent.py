@@ -35,11 +35,16 @@ def lstm(
     lengths = None if sequence_lens is None else sequence_lens.data
     if isinstance(lengths, np.ndarray):
         lengths = lengths.astype(np.int64)
+    bias, h, c, peephole = (None if v is None else v.data for v in (b, initial_h, initial_c, p))
     made = F.lstm(
         x.data,
-        *(None if v is None else v.data for v in (w, r, b)),
+        w.data,
+        r.data,
+        bias,
         lengths,
-        *(None if v is None else v.data for v in (initial_h, initial_c, p)),
+        h,
+        c,
+        peephole,
         direction=node.get("direction", "forward"),
         layout=node.get("layout", 0),
         hidden_size=node.get("hidden_size"),
