@@ -218,3 +218,36 @@ def test_import_needs_no_onnx() -> None:
     code = "import sys, convcore as cc; assert 'onnx' not in sys.modules; sys.modules['onnx'] = None\ntry: cc.onnx\n"
     code += "except ImportError as e: assert \"pip install 'convcore[onnx]'\" in str(e), e\nelse: raise SystemExit(1)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_patterns_are_one_step() -> None:
+    three, six, root, one, half = (np.float32(v) for v in (3, 6, 2**0.5, 1, 0.5))
+    nodes = [
+        helper.make_node("Sigmoid", ["x"], ["a1"]),
+        helper.make_node("Mul", ["a1", "x"], ["a"]),
+        helper.make_node("Add", ["a", "three"], ["b1"]),
+        helper.make_node("Clip", ["b1", "zero", "six"], ["b2"]),
+        helper.make_node("Mul", ["a", "b2"], ["b3"]),
+        helper.make_node("Div", ["b3", "six"], ["b"]),
+        helper.make_node("HardSigmoid", ["b"], ["c1"], alpha=1 / 6, beta=0.5),
+        helper.make_node("Mul", ["b", "c1"], ["c"]),
+        helper.make_node("Div", ["c", "root"], ["d1"]),
+        helper.make_node("Erf", ["d1"], ["d2"]),
+        helper.make_node("Add", ["d2", "one"], ["d3"]),
+        helper.make_node("Mul", ["c", "d3"], ["d4"]),
+        helper.make_node("Mul", ["d4", "half"], ["d"]),
+        helper.make_node("Reshape", ["d", "view"], ["e1"]),
+        helper.make_node("Transpose", ["e1"], ["e2"], perm=[0, 2, 1, 3, 4]),
+        helper.make_node("Reshape", ["e2", "back"], ["e"]),
+        helper.make_node("Div", ["six", "e"], ["f1"]),
+        helper.make_node("Sigmoid", ["e"], ["g1"]),
+        helper.make_node("Mul", ["f1", "g1"], ["f"]),
+    ]
+    weights = {"three": three, "six": six, "root": root, "one": one, "half": half, "zero": np.float32(0)}
+    weights |= {"view": np.array([0, 2, 3, 4, -1]), "back": np.array([0, 6, 4, 5])}
+    proto = make(nodes, {"x": (FLOAT, ["n", 6, 4, 5])}, {"f": FLOAT}, weights)
+    model = cc.onnx.load(proto)
+    x = normal(2, 6, 4, 5)
+    close(model(x), ort(proto, x)[0])
+    steps = [step["kind"] for step in cc.compile(model, x.shape).steps]
+    assert steps == ["silu", "hardswish", "hardswish", "gelu", "rearrange", "divide", "sigmoid", "multiply"]

@@ -19,6 +19,7 @@ from onnx import TensorProto
 from .errors import UnsupportedError
 from .fold import RANDOM, fold
 from .node import Node, computable
+from .patterns import recognise
 from .reader import Source
 from .registry import OPERATORS
 
@@ -46,7 +47,7 @@ class Port:
 @dataclass(frozen=True)
 class Graph:
     """variables: by name, "parameter" or "buffer", and the shape. static: inputs whose values must be known to trace;
-    labels: those that are read as class numbers only."""
+    labels: those that are read as class numbers only. steps: the nodes, with patterns put together."""
 
     opset: int
     inputs: tuple[Port, ...]
@@ -56,6 +57,7 @@ class Graph:
     variables: dict[str, tuple[str, tuple[int, ...]]]
     static: frozenset[str]
     labels: frozenset[str]
+    steps: tuple[Node, ...]
 
     def encoded(self) -> str:
         """The graph without its variables' values, as text."""
@@ -125,7 +127,8 @@ def _graph(
     static: frozenset[str],
 ) -> Graph:
     labels = _labels(nodes, {i.name for i in inputs} - static - {o.name for o in outputs})
-    return Graph(opset, tuple(inputs), tuple(outputs), tuple(nodes), constants, variables, static, labels)
+    steps = recognise(nodes, constants, [o.name for o in outputs])
+    return Graph(opset, tuple(inputs), tuple(outputs), tuple(nodes), constants, variables, static, labels, tuple(steps))
 
 
 def _node(proto: onnx.NodeProto, opset: int) -> Node:

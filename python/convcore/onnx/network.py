@@ -220,7 +220,7 @@ class OnnxModel(Module):
             shape = () if port.shape == () and symbol.shape == (1,) else symbol.shape
             values[port.name] = Value(symbol, port.dtype, self._wide.get(port.name, shape))
         tracer = inputs[0].tracer if inputs else None
-        for node in graph.nodes:
+        for node in graph.steps:
             given = [values[name] if name else None for name in node.inputs]
             if tracer is None:
                 made = run(node, given)

@@ -16,15 +16,29 @@ from .movement import permute
 
 @operator("Reshape", shapes=(1,))
 def reshape(node: Node, x: Value, shape: Value) -> Value:
-    sizes = shape.ints("shape")
-    if not node.get("allowzero", 0):
-        sizes = [x.shape[i] if s == 0 and i < x.ndim else s for i, s in enumerate(sizes)]
+    return x.reshaped(_sizes(x.shape, shape, bool(node.get("allowzero", 0))))
+
+
+def _sizes(own: tuple[int, ...], shape: Value, allow_zero: bool) -> list[int]:
+    """The shape that Reshape gives: 0 keeps a size, unless allowed; one size may be -1, what the others leave."""
+    given, size = shape.ints("shape"), math.prod(own)
+    sizes = given if allow_zero else [own[i] if s == 0 and i < len(own) else s for i, s in enumerate(given)]
     if sizes.count(-1) == 1:
         known = math.prod(s for s in sizes if s != -1)
-        sizes[sizes.index(-1)] = x.size // known if known else 0
-    if math.prod(sizes) != x.size or any(s < 0 for s in sizes):
-        raise ValueError(f"{x.shape} cannot be made {shape.ints('shape')}")
-    return x.reshaped(sizes)
+        sizes = [s if s != -1 else size // known if known else 0 for s in sizes]
+    if math.prod(sizes) != size or any(s < 0 for s in sizes):
+        raise ValueError(f"{own} cannot be made {given}")
+    return sizes
+
+
+@operator("Rearrange", shapes=(1, 2))
+def rearrange(node: Node, x: Value, first: Value, second: Value) -> Value:
+    """Reshape, Transpose and Reshape as one: see `convcore.onnx.patterns`."""
+    view = _sizes(x.shape, first, bool(node.get("view_allowzero")))
+    turned = tuple(view[p] for p in node.get("perm"))
+    shape = _sizes(turned, second, bool(node.get("allowzero")))
+    attributes = {"view": view, "perm": node.get("perm"), "shape": shape or [1]}
+    return Value(apply("rearrange", attributes, x.data), x.dtype, shape)
 
 
 @operator("Flatten")
