@@ -59,6 +59,40 @@ class Everything(nn.Module):
         return F.permute(y, (0, 2, 3, 1)), F.tile(F.pixel_shuffle(x[:, :4], 2), (1, 2, 1, 1)), F.softmax(x)
 
 
+class Folds(nn.Module):
+    """Folds, places, products, normalisations."""
+
+    def __init__(self) -> None:
+        self.weight = nn.Parameter(normal(6, 4))
+
+    def forward(self, x: Any) -> Any:
+        rows = F.reshape(x, (2, 6, 30))
+        values, places = F.topk(x, 2, 2)
+        return (
+            F.sum(x),
+            F.mean(x, (2, 3), keepdim=True),
+            F.amax(x, 1),
+            F.norm(x, 2, -1),
+            F.logsumexp(x, 2),
+            F.argmax(x, 2, keepdim=True),
+            F.argmin(x, 1),
+            values,
+            places,
+            F.matmul(F.permute(rows, (0, 2, 1)), rows),
+            F.matmul(F.permute(x, (0, 2, 3, 1)), self.weight),
+            F.hardmax(x, 1),
+            F.softmax(x, -1),
+            F.log_softmax(x, 2),
+            F.layer_norm(x, (5, 6)),
+            F.group_norm(x, 3),
+            F.instance_norm(x),
+            F.remainder(x, 0.7) + F.fmod(x, 0.7),
+            F.power(F.abs(x), 1.5) - F.sqrt(F.abs(x)),
+            F.take(x, np.array([[0, -1], [2, 3]]), 1),
+            F.lp_pool2d(x, 2, 3),
+        )
+
+
 class Windows(nn.Module):
     def forward(self, x: Any) -> Any:
         return (
@@ -107,6 +141,17 @@ def test_networks(fold: bool) -> None:
 def test_every_kind_of_function() -> None:
     same(Everything(), normal(2, 6, 5, 6))
     same(Windows(), normal(2, 6, 7, 9))
+    same(Folds(), normal(2, 6, 5, 6))
+
+
+def test_columns_and_recurrence() -> None:
+    class Columns(nn.Module):
+        def forward(self, x: Any) -> Any:
+            return F.col2im(F.im2col(x, (3, 2), 2, (1, 0), 1) * 2.0, (8, 9), (3, 2), 2, (1, 0))
+
+    same(Columns(), normal(2, 3, 8, 9))
+    same(nn.LSTM(5, 4, num_layers=2, bidirectional=True), normal(6, 3, 5))
+    same(nn.LSTM(5, 4, bias=False, batch_first=True), normal(3, 6, 5), normal(1, 3, 4), normal(1, 3, 4))
 
 
 def test_lines() -> None:
@@ -132,13 +177,13 @@ def test_an_imported_network() -> None:
 
 
 def test_what_onnx_has_not() -> None:
-    class Columns(nn.Module):
+    class Loss(nn.Module):
         def forward(self, x: Any) -> Any:
-            return F.im2col(x, 3)
+            return F.mse_loss(x, x)
 
-    with pytest.raises(cc.onnx.UnsupportedError, match="im2col"):
-        cc.onnx.export(Columns(), None, (1, 3, 8, 8))
+    with pytest.raises(cc.onnx.UnsupportedError, match="mse_loss"):
+        cc.onnx.export(Loss(), None, (1, 3, 8, 8))
     with pytest.raises(TypeError, match="must be a Module"):
         cc.onnx.export(3, None, (1, 3, 8, 8))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="input_names"):
-        cc.onnx.export(Columns(), None, (1, 3, 8, 8), input_names=["a", "b"])
+        cc.onnx.export(Loss(), None, (1, 3, 8, 8), input_names=["a", "b"])

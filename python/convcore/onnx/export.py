@@ -17,7 +17,7 @@ from .. import _core
 from ..compiled import _names, dtype_name
 from ..nn.module import Module
 from ..symbol import Symbol, Tracer
-from . import moving_writers  # noqa: F401
+from . import moving_writers, recurrent_writers  # noqa: F401
 from .errors import UnsupportedError
 from .writers import OPSET, WRITERS, Step, Writer
 

@@ -111,9 +111,10 @@ def _arg(w: Writer, s: Step) -> str:
 @writes("topk")
 def _topk(w: Writer, s: Step) -> tuple[str, str]:
     a: dict[str, Any] = s.attributes
-    values, places = w.two(
+    values, places = w.several(
         "TopK",
         [s.inputs[0], w.ints([a["k"]])],
+        2,
         name=s.name,
         axis=a.get("axis", -1),
         largest=int(a.get("largest", True)),

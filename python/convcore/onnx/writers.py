@@ -70,9 +70,9 @@ class Writer:
         self.nodes.append(onnx.helper.make_node(op, list(inputs), [tensor], name=tensor, **attributes))
         return tensor
 
-    def two(self, op: str, inputs: Sequence[str], *, name: str, **attributes: Any) -> tuple[str, str]:
-        """A node of two results."""
-        tensors = self.claim(name), self.claim(name)
+    def several(self, op: str, inputs: Sequence[str], count: int, *, name: str, **attributes: Any) -> list[str]:
+        """A node of several results."""
+        tensors = [self.claim(name) for _ in range(count)]
         self.nodes.append(onnx.helper.make_node(op, list(inputs), tensors, name=tensors[0], **attributes))
         return tensors
 
@@ -382,7 +382,7 @@ def _max_pool(w: Writer, s: Step) -> str:
 @writes("max_pool2d_indices")
 def _max_pool_indices(w: Writer, s: Step) -> str:
     """Places in each map, where ONNX counts through the whole array."""
-    _, places = w.two("MaxPool", s.inputs, name=f"{s.name}.all", **_window(s))
+    _, places = w.several("MaxPool", s.inputs, 2, name=f"{s.name}.all", **_window(s))
     return w.node("Mod", [places, w.ints([math.prod(s.shapes[0][2:])])], name=s.name)
 
 
