@@ -251,3 +251,24 @@ def test_patterns_are_one_step() -> None:
     close(model(x), ort(proto, x)[0])
     steps = [step["kind"] for step in cc.compile(model, x.shape).steps]
     assert steps == ["silu", "hardswish", "hardswish", "gelu", "rearrange", "divide", "sigmoid", "multiply"]
+
+
+@pytest.mark.parametrize("opset", [13, 21])
+def test_quantized_weights(opset: int) -> None:
+    nodes = [
+        helper.make_node("DequantizeLinear", ["q", "scale", "zero"], ["w"], axis=0),
+        helper.make_node("QuantizeLinear", ["x", "xs", "xz"], ["xq"]),
+        helper.make_node("DequantizeLinear", ["xq", "xs", "xz"], ["xd"]),
+        helper.make_node("Conv", ["xd", "w"], ["y"]),
+    ]
+    weights = {
+        "q": RNG.integers(-128, 128, (4, 3, 3, 3)).astype(np.int8),
+        "scale": RNG.uniform(0.01, 0.02, 4).astype(np.float32),
+        "zero": np.array([0, 3, -5, 0], np.int8),
+        "xs": np.float32(0.02),
+        "xz": np.uint8(120),
+    }
+    proto = make(nodes, {"x": (FLOAT, [1, 3, 6, 6])}, {"y": FLOAT}, weights, opset)
+    model, x = cc.onnx.load(proto), normal(1, 3, 6, 6)
+    assert list(model.state_dict()) == ["w"]
+    close(model(x), ort(proto, x)[0])

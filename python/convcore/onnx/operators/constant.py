@@ -103,6 +103,16 @@ def _divide(node: Node, a: Array, b: Array) -> Array:
         return np.asarray(np.sign(a) * np.sign(b) * (np.abs(a) // np.abs(b))).astype(a.dtype)
 
 
+def _dequantize(node: Node, x: Array, scale: Array, zero: Array | None = None) -> Array:
+    """(x - zero) * scale; of weights, once."""
+    from .quantize import along
+
+    value, factor = Value(x), along(Value(x), node, Value(scale))
+    shift = 0 if zero is None else along(value, node, Value(zero))
+    made = np.asarray((x.astype(np.float32) - shift) * factor)
+    return made.reshape(x.shape).astype(scale.dtype)
+
+
 def _plain(function: Callable[..., Any]) -> Fold:
     def fold(node: Node, *inputs: Array) -> Array:
         with np.errstate(all="ignore"):
@@ -133,6 +143,7 @@ FOLDED: dict[str, Fold] = {
     "Div": _divide,
     "Expand": _expand,
     "Tile": _tile,
+    "DequantizeLinear": _dequantize,
     "Identity": lambda node, x: x,
     "Add": _plain(np.add),
     "Sub": _plain(np.subtract),

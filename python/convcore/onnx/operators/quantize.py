@@ -16,7 +16,7 @@ _INTEGERS = {
 }
 
 
-def _along(x: Value, node: Node, value: Value) -> Any:
+def along(x: Value, node: Node, value: Value) -> Any:
     """One number, one for each index of the axis, or one for each block of indices, as an operand beside x."""
     array = value.constant("scale and zero point").astype(np.float32)
     if array.size == 1:
@@ -40,9 +40,9 @@ def quantize(node: Node, x: Value, scale: Value, zero: Value | None = None) -> V
         dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(node.get("output_dtype")))
     if dtype not in _INTEGERS:
         raise ValueError(f"quantizing to {dtype} is not supported")
-    y = F.round(F.divide(*aligned(x, Value(_along(x, node, scale)))))
+    y = F.round(F.divide(*aligned(x, Value(along(x, node, scale)))))
     if zero is not None:
-        y = F.add(*aligned(Value(y), Value(_along(x, node, zero))))
+        y = F.add(*aligned(Value(y), Value(along(x, node, zero))))
     return x.with_data(F.clamp(y, *(float(v) for v in _INTEGERS[dtype])), dtype)
 
 
@@ -51,6 +51,6 @@ def dequantize(node: Node, x: Value, scale: Value, zero: Value | None = None) ->
     """(x - zero) * scale"""
     y = x.data
     if zero is not None:
-        y = F.subtract(*aligned(x, Value(_along(x, node, zero))))
-    y = F.multiply(*aligned(Value(y), Value(_along(x, node, scale))))
+        y = F.subtract(*aligned(x, Value(along(x, node, zero))))
+    y = F.multiply(*aligned(Value(y), Value(along(x, node, scale))))
     return x.with_data(y, scale.dtype)
