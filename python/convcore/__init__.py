@@ -20,7 +20,7 @@ except ImportError as error:
     ) from error
 
 if TYPE_CHECKING:
-    from . import data, functional, models, nn, optim
+    from . import data, functional, models, nn, onnx, optim
     from .compiled import CompiledBatches, CompiledProgram, compile
     from .gradients import value_and_grad
     from .history import BatchReport, History
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from .state import load_state
     from .trainer import DivergenceError, Trainer, predict
 
-_MODULES = ("data", "functional", "models", "nn", "optim")
+_MODULES = ("data", "functional", "models", "nn", "onnx", "optim")
 _NAMES = {
     "BatchReport": "history",
     "CompiledBatches": "compiled",
@@ -68,6 +68,7 @@ __all__ = [
     "manual_seed",
     "models",
     "nn",
+    "onnx",
     "optim",
     "predict",
     "save",

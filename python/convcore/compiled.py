@@ -263,12 +263,15 @@ class ProgramCache:
             if program is not None:
                 self._programs.move_to_end(key)
                 return program
-            program = CompiledProgram(self._model, [spec_of(x) for x in arrays])
+            program = CompiledProgram(self._model, self._specs(arrays))
             self._seen, self._edit = latest_edit(), newest_edit(self._model)  # forward may set attributes
             self._programs[key] = program
             if len(self._programs) > _KEPT:
                 self._programs.popitem(last=False)
             return program
+
+    def _specs(self, arrays: list[Array]) -> list[Spec]:
+        return [spec_of(x) for x in arrays]
 
     def _forget_if_edited(self) -> None:
         """Some module of the process was edited: perhaps one of these."""

@@ -41,6 +41,15 @@ _LAYERS: dict[str, type[Module]] = {
 }  # fmt: skip
 
 
+def _layer_type(name: str) -> type[Module] | None:
+    """Of a layer by its name; one that an extra adds is imported when it is asked for."""
+    if name == "OnnxModel":
+        from .onnx import OnnxModel
+
+        return OnnxModel
+    return _LAYERS.get(name)
+
+
 def architecture(model: Module) -> dict[str, Any] | None:
     """The model as JSON, or None if that would not give it back: it holds a module that is not of the library,
     parameters that its layers' constructors do not make, or one parameter in two layers."""
@@ -56,7 +65,7 @@ def _describe(model: Module, path: str, seen: dict[int, str]) -> dict[str, Any] 
     if _CONTAINERS.get(name) is type(model) and not _own(model):
         children = {key: _describe(child, _join(path, key), seen) for key, child in model.named_children()}
         return None if None in children.values() else {"type": name, "children": children}
-    if _LAYERS.get(name) is not type(model) or any(model.children()) or not _is_as_made(model):
+    if _layer_type(name) is not type(model) or any(model.children()) or not _is_as_made(model):
         return None
     frozen = [key for key, v in _own(model).items() if isinstance(v, Parameter) and not v.requires_grad]
     return {"type": name, "config": model.config(), **({"frozen": frozen} if frozen else {})}
@@ -123,13 +132,14 @@ class _Builder:
                 raise ValueError(f"{where}: {name} must have children, and nothing else")
             modules = {key: self.build(child, _join(path, key), depth + 1) for key, child in children.items()}
             return _fill(name, modules, where)
-        if name not in _LAYERS:
+        layer_type = _layer_type(name)
+        if layer_type is None:
             raise ValueError(f"{where}: {name!r} is no layer of this version of convcore")
         config, frozen = description.get("config"), description.get("frozen", [])
         if set(description) - {"frozen"} != {"type", "config"} or not isinstance(config, dict):
             raise ValueError(f"{where}: {name} must have a config, and nothing else but frozen")
         try:
-            layer = _LAYERS[name](**config)
+            layer = layer_type(**config)
         except (TypeError, ValueError, OverflowError) as error:
             raise ValueError(f"{where}: {error}") from None
         _freeze(layer, frozen, where)

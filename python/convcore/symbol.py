@@ -172,7 +172,13 @@ class Tracer:
     def layer(self, module: object, is_leaf: bool) -> Iterator[None]:
         """While open, nodes carry the module's name."""
         name = self._names.get(id(module))
-        self._path.append(self._path[-1] if name is None else (name, is_leaf))
+        with self.at(*(self._path[-1] if name is None else (name, is_leaf))):
+            yield
+
+    @contextmanager
+    def at(self, name: str, is_leaf: bool = True) -> Iterator[None]:
+        """While open, nodes carry this name; unless it is a leaf's, with the op's kind behind it."""
+        self._path.append((name, is_leaf))
         try:
             yield
         finally:
@@ -249,14 +255,18 @@ class Tracer:
         return value
 
     def _constant(self, place: Place, x: ArrayLike, rank: int) -> int:
-        """An array or a number of the model's code; it gets the symbols' rank as NumPy's broadcasting would."""
+        """An array or a number of the model's code; as an operand it gets the symbols' rank as NumPy's broadcasting
+        would."""
         array = np.asarray(x)
         if array.dtype.kind not in "biuf":
             raise TypeError(
                 f"{place.kind}: expected a symbol, a parameter or an array of numbers, got {type(x).__name__}"
             )
-        array = array.reshape((1,) * (rank - array.ndim) + array.shape)
-        channels_last = _differs_channels_last(array.shape) and not place.is_dense()
+        if place.is_dense():
+            channels_last, array = False, array.reshape(array.shape or (1,))
+        else:
+            array = array.reshape((1,) * (rank - array.ndim) + array.shape)
+            channels_last = _differs_channels_last(array.shape)
         self.buffers.append(Constant(array) if channels_last else Buffer(array))
         return self.graph.add_buffer(f"constant.{len(self.buffers)}", array.shape, channels_last)
 

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Ops that exporters write in parts, put together again: the activations that x is multiplied with itself by, and a
+transposition between two reshapes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from numpy.typing import NDArray
+
+from .node import Node
+
+
+def recognise(nodes: Sequence[Node], constants: dict[str, NDArray[Any]], outputs: Sequence[str]) -> list[Node]:
+    """The nodes with one in place of the parts of a pattern, which nobody else reads."""
+    known = _Known(nodes, constants, outputs)
+    kept: list[Node] = []
+    wanted = set(outputs)
+    for node in reversed(nodes):
+        if wanted & set(node.outputs):
+            whole = known.activation(node) or known.rearrangement(node) or node
+            wanted |= set(whole.inputs)
+            kept.append(whole)
+    return kept[::-1]
+
+
+class _Known:
+    def __init__(self, nodes: Sequence[Node], constants: dict[str, NDArray[Any]], outputs: Sequence[str]) -> None:
+        self._constants = constants
+        self._maker = {name: node for node in nodes for name in node.outputs if name}
+        self._readers = Counter(name for node in nodes for name in node.inputs) + Counter(outputs)
+
+    def part(self, name: str, *ops: str) -> Node | None:
+        """The node that makes the value for one reader alone, if it is one of these ops."""
+        node = self._maker.get(name)
+        return node if node is not None and node.op in ops and self._readers[name] == 1 else None
+
+    def number(self, name: str) -> float | None:
+        array = self._constants.get(name)
+        return float(array.reshape(-1)[0]) if array is not None and array.size == 1 else None
+
+    def split(self, node: Node) -> tuple[float | None, str]:
+        """A node of two inputs as a number and the name of the other one."""
+        first, second = (self.number(name) for name in node.inputs)
+        return (second, node.inputs[0]) if second is not None else (first, node.inputs[1])
+
+    def product(self, node: Node) -> tuple[float, list[str]]:
+        """A product, and the products and divisions by numbers that it is made of, as a number and other factors."""
+        factor, names = 1.0, []
+        for i, name in enumerate(node.inputs):
+            number, inner = self.number(name), self.part(name, "Mul", "Div")
+            if number is not None:
+                factor = factor * number if node.op == "Mul" or i == 0 else factor / number if number else float("nan")
+            elif inner is not None and not (node.op == "Div" and i == 1):
+                by, more = self.product(inner)
+                factor, names = factor * by, names + more
+            else:
+                names.append(name if node.op == "Mul" or i == 0 else "")
+        if node.op == "Div" and self.number(node.inputs[0]) is not None:
+            names.append("")  # the reciprocal of something
+        return factor, names
+
+    def activation(self, node: Node) -> Node | None:
+        """x sigmoid(x), x hardsigmoid(x), x clip(x + 3, 0, 6) / 6, x (1 + erf(x / sqrt 2)) / 2"""
+        if node.op not in ("Mul", "Div"):
+            return None
+        factor, names = self.product(node)
+        if len(names) != 2:
+            return None
+        for x, gate in (names, names[::-1]):
+            op = self._gated(x, gate, factor)
+            if op is not None:
+                return replace(node, op=op, inputs=(x,), attributes={})
+        return None
+
+    def _gated(self, x: str, gate: str, factor: float) -> str | None:
+        node = self.part(gate, "Sigmoid", "HardSigmoid", "Clip", "Add")
+        if node is None or not x:
+            return None
+        if node.op == "Sigmoid":
+            return "Swish" if node.inputs[0] == x and factor == 1 else None
+        if node.op == "HardSigmoid":
+            alpha, beta = node.get("alpha", 0.2), node.get("beta", 0.5)
+            fits = node.inputs[0] == x and _near(alpha, 1 / 6) and beta == 0.5 and factor == 1
+            return "HardSwish" if fits else None
+        if node.op == "Clip":
+            ends = [
+                node.get(n) if len(node.inputs) <= i else self.number(node.inputs[i])
+                for i, n in ((1, "min"), (2, "max"))
+            ]
+            shifted = self.part(node.inputs[0], "Add")
+            fits = shifted is not None and self.split(shifted) == (3.0, x) and ends == [0, 6] and _near(factor, 1 / 6)
+            return "HardSwish" if fits else None
+        one, name = self.split(node)
+        erf = self.part(name, "Erf")
+        inner = self.part(erf.inputs[0], "Mul", "Div") if erf is not None else None
+        if one != 1 or inner is None or not _near(factor, 0.5):
+            return None
+        by, names = self.product(inner)
+        return "Gelu" if names == [x] and _near(by, 0.5**0.5) else None
+
+    def rearrangement(self, node: Node) -> Node | None:
+        """Reshape, Transpose, Reshape"""
+        if node.op != "Reshape":
+            return None
+        turned = self.part(node.inputs[0], "Transpose")
+        first = self.part(turned.inputs[0], "Reshape") if turned is not None else None
+        if turned is None or first is None or "perm" not in turned.attributes:
+            return None
+        attributes = {"perm": turned.get("perm"), "allowzero": node.get("allowzero", 0)}
+        attributes["view_allowzero"] = first.get("allowzero", 0)
+        return replace(node, op="Rearrange", inputs=(*first.inputs, node.inputs[1]), attributes=attributes)
+
+
+def _near(a: float, b: float) -> bool:
+    return abs(a - b) <= 1e-4 * abs(b)

@@ -1,0 +1,240 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Files that are damaged, lie, or ask for more than there is: a ValueError that says so, and nothing else."""
+
+import os
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+onnx = pytest.importorskip("onnx")
+
+import convcore as cc  # noqa: E402
+from convcore.onnx import UnsupportedError  # noqa: E402
+
+FLOAT, INT64 = onnx.TensorProto.FLOAT, onnx.TensorProto.INT64
+helper = onnx.helper
+X = np.random.default_rng(0).standard_normal((2, 3, 8, 8)).astype(np.float32)
+
+
+def tensor(name: str, *shape: int) -> Any:
+    rng = np.random.default_rng(len(name))
+    return onnx.numpy_helper.from_array(rng.standard_normal(shape).astype(np.float32), name)
+
+
+def model_of(nodes: list[Any], weights: list[Any] = [], opset: int = 17, out: int = FLOAT, **more: Any) -> Any:  # noqa: B006
+    x = helper.make_tensor_value_info("x", more.get("kind", FLOAT), more.get("shape", ["n", 3, 8, 8]))
+    y = helper.make_tensor_value_info("y", out, None)
+    graph = helper.make_graph(nodes, "g", [x], [y], weights)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+
+
+def small() -> Any:
+    """Convolution, batch norm, activation, shape arithmetic, linear layer."""
+    nodes = [
+        helper.make_node("Conv", ["x", "conv.weight", "conv.bias"], ["a"], name="conv", pads=[1, 1, 1, 1]),
+        helper.make_node("BatchNormalization", ["a", "g", "b", "m", "v"], ["c"], name="norm"),
+        helper.make_node("Relu", ["c"], ["d"], name="act"),
+        helper.make_node("GlobalAveragePool", ["d"], ["e"], name="pool"),
+        helper.make_node("Shape", ["e"], ["s"], name="shape"),
+        helper.make_node("Gather", ["s", "zero"], ["n"], name="batch", axis=0),
+        helper.make_node("Concat", ["n", "minus"], ["to"], name="to", axis=0),
+        helper.make_node("Reshape", ["e", "to"], ["f"], name="flat"),
+        helper.make_node("Gemm", ["f", "fc.weight", "fc.bias"], ["y"], name="fc", transB=1),
+    ]
+    weights = [
+        *(tensor("conv.weight", 4, 3, 3, 3), tensor("conv.bias", 4), tensor("g", 4), tensor("b", 4), tensor("m", 4)),
+        onnx.numpy_helper.from_array(np.full(4, 1.5, np.float32), "v"),
+        onnx.numpy_helper.from_array(np.array([0]), "zero"),
+        onnx.numpy_helper.from_array(np.array([-1]), "minus"),
+        *(tensor("fc.weight", 5, 4), tensor("fc.bias", 5)),
+    ]
+    return model_of(nodes, weights)
+
+
+BYTES = small().SerializeToString()
+
+
+def refused(model: Any, *words: str) -> None:
+    with pytest.raises(ValueError) as error:
+        cc.onnx.load(model)
+    assert str(error.value).startswith("onnx: "), error.value
+    for word in words:
+        assert word in str(error.value), error.value
+
+
+def test_what_is_no_model() -> None:
+    refused(b"", "no graph")
+    refused(b"nonsense" * 9)
+    refused(BYTES[: len(BYTES) // 2])
+    with pytest.raises(TypeError, match="expected a path"):
+        cc.onnx.load(3)
+    with pytest.raises(FileNotFoundError, match="there is no file"):
+        cc.onnx.load("nowhere.onnx")
+
+
+def test_opsets() -> None:
+    relu = [helper.make_node("Relu", ["x"], ["y"])]
+    refused(model_of(relu, opset=6), "opset 6", "7 to")
+    refused(model_of(relu, opset=999), "opset 999")
+    for opset in range(7, onnx.defs.onnx_opset_version() + 1):
+        assert (cc.onnx.load(model_of(relu, opset=opset))(X) == np.maximum(X, 0)).all()
+
+
+def test_cycles_and_names() -> None:
+    a, b = helper.make_node("Add", ["x", "b"], ["a"]), helper.make_node("Relu", ["a"], ["b"])
+    last = helper.make_node("Relu", ["b"], ["y"])
+    refused(model_of([a, b, last]))
+    refused(model_of([helper.make_node("Relu", ["x"], ["y"]), helper.make_node("Abs", ["x"], ["y"])]))
+    refused(model_of([helper.make_node("Relu", ["x"], ["z"])]), "y")
+    twice = small()
+    twice.graph.initializer.append(twice.graph.initializer[0])
+    refused(twice, "conv.weight", "name of its own")
+
+
+@pytest.mark.parametrize("dims", [[4, 3, 3, 4], [4, 3, 3, -3], [1 << 40, 1 << 40], [0]])
+def test_lengths_that_lie(dims: list[int]) -> None:
+    model = small()
+    del model.graph.initializer[0].dims[:]
+    model.graph.initializer[0].dims.extend(dims)
+    refused(model, "conv.weight")
+
+
+def external(folder: Path, location: str, **entries: Any) -> Path:
+    model = small()
+    weight = model.graph.initializer[0]
+    data = weight.raw_data
+    weight.ClearField("raw_data")
+    weight.data_location = onnx.TensorProto.EXTERNAL
+    for key, value in ({"location": location} | entries).items():
+        weight.external_data.add(key=key, value=str(value))
+    (folder / "inside").mkdir(parents=True)
+    for place in (folder / "data.bin", folder / "inside" / "data.bin", folder.parent / "data.bin"):
+        place.write_bytes(bytes(16) + data)
+    path = folder / "model.onnx"
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def test_external_data(tmp_path: Path) -> None:
+    expected = cc.onnx.load(BYTES)(X)
+    for i, location in enumerate(("data.bin", "inside/data.bin")):
+        path = external(tmp_path / str(i), location, offset=16, length=432)
+        assert (cc.onnx.load(path)(X) == expected).all()
+
+
+@pytest.mark.parametrize(
+    ("location", "entries"),
+    [
+        ("../data.bin", {"offset": 16}),
+        ("inside/../../data.bin", {"offset": 16}),
+        ("/etc/passwd", {}),
+        ("", {}),
+        ("missing.bin", {}),
+        ("inside", {}),
+        ("data.bin", {"offset": 17}),
+        ("data.bin", {"offset": -16}),
+        ("data.bin", {"offset": 16, "length": 1 << 40}),
+        ("data.bin", {"offset": "x"}),
+        ("link.bin", {"offset": 16}),
+        ("linked/data.bin", {"offset": 16}),
+    ],
+)
+def test_external_data_outside(tmp_path: Path, location: str, entries: dict[str, Any]) -> None:
+    folder = tmp_path / "model"
+    path = external(folder, location, **entries)
+    (folder / "link.bin").symlink_to(tmp_path / "data.bin")
+    (folder / "linked").symlink_to(tmp_path)
+    refused(path, "conv.weight")
+
+
+def test_external_data_without_a_folder(tmp_path: Path) -> None:
+    refused(external(tmp_path / "a", "data.bin", offset=16).read_bytes(), "by its path")
+
+
+def test_everything_unsupported_at_once() -> None:
+    nodes = [
+        helper.make_node("Sin", ["x"], ["a"], name="one"),
+        helper.make_node("Relu", ["a"], ["b"], name="fine"),
+        helper.make_node("Mine", ["b"], ["c"], name="two", domain="com.me"),
+        helper.make_node("Resize", ["c", "", "s"], ["y"], name="three", mode="nearest"),
+        helper.make_node("Cos", ["x"], ["unused"], name="four"),
+    ]
+    model = model_of(nodes, [tensor("s", 4)])
+    model.opset_import.append(helper.make_opsetid("com.me", 1))
+    with pytest.raises(UnsupportedError) as error:
+        cc.onnx.load(model)
+    assert error.value.problems == ["node 'one': op Sin", "node 'two': op com.me.Mine"]
+    with pytest.raises(UnsupportedError, match="input 'x' of type STRING"):
+        cc.onnx.load(model_of([helper.make_node("Identity", ["x"], ["y"])], kind=onnx.TensorProto.STRING, out=8))
+
+
+def run_anything(data: bytes) -> None:
+    """Loading and running gives a result or a ValueError."""
+    try:
+        model = cc.onnx.load(data)
+        ports = model._graph.inputs
+        if len(ports) == 1 and np.prod([d or 2 for d in ports[0].shape or (2, 3, 8, 8)]) < 1 << 16:
+            x = np.ones([2 if d is None else d for d in ports[0].shape or (2, 3, 8, 8)], ports[0].dtype)
+            with warnings.catch_warnings(), np.errstate(all="ignore"):
+                model(x)
+    except (ValueError, TypeError):
+        pass
+
+
+@settings(
+    max_examples=int(os.environ.get("CONVCORE_FUZZ", "150")), deadline=None, suppress_health_check=list(HealthCheck)
+)
+@given(st.data())
+def test_mutated_files(data: st.DataObject) -> None:
+    mutated = bytearray(BYTES)
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, len(mutated) - 1))
+        action = data.draw(st.sampled_from(["set", "flip", "cut", "repeat"]))
+        if action == "set":
+            mutated[at] = data.draw(st.integers(0, 255))
+        elif action == "flip":
+            mutated[at] ^= 1 << data.draw(st.integers(0, 7))
+        elif action == "cut":
+            del mutated[at : at + data.draw(st.integers(1, 8))]
+        else:
+            mutated[at:at] = mutated[at : at + data.draw(st.integers(1, 8))]
+    run_anything(bytes(mutated))
+
+
+INTS = st.integers(-3, 9) | st.sampled_from([1 << 31, -(1 << 31), (1 << 63) - 1])
+NAMES = st.sampled_from(["kernel_shape", "strides", "pads", "dilations", "group", "axis", "epsilon", "perm", "transB"])
+
+
+@settings(
+    max_examples=int(os.environ.get("CONVCORE_FUZZ", "150")), deadline=None, suppress_health_check=list(HealthCheck)
+)
+@given(st.data())
+def test_mutated_graphs(data: st.DataObject) -> None:
+    """Sound files whose nodes have other ops, inputs and attributes."""
+    model = onnx.ModelProto.FromString(BYTES)
+    nodes = model.graph.node
+    names = ["x", *(i.name for i in model.graph.initializer), *(n.output[0] for n in nodes), ""]
+    for _ in range(data.draw(st.integers(1, 3))):
+        node = nodes[data.draw(st.integers(0, len(nodes) - 1))]
+        action = data.draw(st.sampled_from(["op", "input", "more", "attribute", "dims"]))
+        if action == "op":
+            node.op_type = data.draw(st.sampled_from(sorted(cc.onnx.registry.OPERATORS)))
+        elif action == "input" and node.input:
+            node.input[data.draw(st.integers(0, len(node.input) - 1))] = data.draw(st.sampled_from(names))
+        elif action == "more":
+            node.input.append(data.draw(st.sampled_from(names)))
+        elif action == "attribute":
+            value = data.draw(INTS | st.lists(INTS, min_size=1, max_size=5))
+            node.attribute.append(helper.make_attribute(data.draw(NAMES), value))
+        elif action == "dims":
+            weight = model.graph.initializer[data.draw(st.integers(0, len(model.graph.initializer) - 1))]
+            array = onnx.numpy_helper.to_array(weight)
+            weight.CopyFrom(
+                onnx.numpy_helper.from_array(array.reshape(-1, *[1] * data.draw(st.integers(0, 6))), weight.name)
+            )
+    run_anything(model.SerializeToString())
