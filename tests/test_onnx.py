@@ -272,3 +272,33 @@ def test_quantized_weights(opset: int) -> None:
     model, x = cc.onnx.load(proto), normal(1, 3, 6, 6)
     assert list(model.state_dict()) == ["w"]
     close(model(x), ort(proto, x)[0])
+
+
+def test_weights_that_are_computed() -> None:
+    nodes = [
+        helper.make_node("Sigmoid", ["v"], ["w"]),
+        helper.make_node("Conv", ["x", "w"], ["a"], group=2, strides=[2, 1], pads=[1, 0, 2, 1], dilations=[1, 2]),
+        helper.make_node("ConvTranspose", ["a", "w"], ["b"], group=2, strides=[2, 3], output_padding=[1, 2]),
+        helper.make_node("GlobalAveragePool", ["b"], ["c"]),
+        helper.make_node("Flatten", ["c"], ["d"]),
+        helper.make_node("Transpose", ["d"], ["e"], perm=[1, 0]),
+        helper.make_node("Gemm", ["d", "e", "d"], ["y"], alpha=0.5, beta=2.0),
+    ]
+    inputs = {"x": (FLOAT, [4, 4, 9, 8]), "v": (FLOAT, [4, 2, 3, 2])}
+    proto = make(nodes, inputs, {"y": FLOAT, "b": FLOAT})
+    x, v = normal(4, 4, 9, 8), normal(4, 2, 3, 2)
+    for ours, theirs in zip(cc.onnx.load(proto)(x, v), ort(proto, x, v), strict=True):
+        close(ours, theirs)
+
+
+def test_which_constants_are_trained() -> None:
+    nodes = [
+        helper.make_node("Constant", [], ["grid"], value=onnx.numpy_helper.from_array(normal(3))),
+        helper.make_node("Add", ["x", "grid"], ["a"]),
+        helper.make_node("Transpose", ["half"], ["turned"]),
+        helper.make_node("Mul", ["a", "turned"], ["b"]),
+        helper.make_node("Mul", ["b", "one"], ["y"]),
+    ]
+    weights = {"half": normal(3, 1), "one": normal(1)}
+    model = cc.onnx.load(make(nodes, {"x": (FLOAT, [2, 3])}, {"y": FLOAT}, weights))
+    assert list(model.state_dict()) == ["turned"]

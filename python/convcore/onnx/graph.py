@@ -84,7 +84,8 @@ def build(source: Source) -> tuple[Graph, dict[str, NDArray[np.float32]]]:
     constants = dict(source.arrays)
     inputs = _ports([i for i in proto.input if i.name not in constants], "input", problems)
     outputs = _ports(proto.output, "output", problems)
-    nodes = _fold_nodes([_node(n, source.opset) for n in proto.node], constants, problems)
+    weights = set(constants)
+    nodes = _fold_nodes([_node(n, source.opset) for n in proto.node], constants, weights, problems)
     nodes = _needed(nodes, {o.name for o in outputs})
     problems += _unsupported(nodes)
     if problems:
@@ -92,7 +93,7 @@ def build(source: Source) -> tuple[Graph, dict[str, NDArray[np.float32]]]:
     read = {name for n in nodes for name in n.inputs} | {o.name for o in outputs}
     constants = {name: computable(array) for name, array in constants.items() if name in read}
     static, demanded = _static(nodes, {i.name for i in inputs})
-    kinds = _variables(nodes, constants, demanded)
+    kinds = _variables(nodes, constants, weights, demanded)
     values = {name: constants.pop(name).astype(np.float32, copy=False) for name in kinds}
     variables = {name: (kind, values[name].shape) for name, kind in kinds.items()}
     constants = {name: np.array(array) for name, array in constants.items()}  # none of the file's memory
@@ -159,8 +160,11 @@ def _is_onnx(node: Node) -> bool:
     return node.proto.domain in ("", "ai.onnx")
 
 
-def _fold_nodes(nodes: list[Node], constants: dict[str, NDArray[Any]], problems: list[str]) -> list[Node]:
-    """Computes the nodes whose inputs are constants; the others are left."""
+def _fold_nodes(
+    nodes: list[Node], constants: dict[str, NDArray[Any]], weights: set[str], problems: list[str]
+) -> list[Node]:
+    """Computes the nodes whose inputs are constants; the others are left. weights: the names that initializers have
+    part in."""
     left = []
     for node in nodes:
         known = all(name in constants for name in node.inputs if name)
@@ -177,6 +181,8 @@ def _fold_nodes(nodes: list[Node], constants: dict[str, NDArray[Any]], problems:
                 problems.append(f"node {node.name!r}: {node.op} of type {array.dtype}")
             elif name:
                 constants[name] = array
+                if weights & set(node.inputs):
+                    weights.add(name)
     return left
 
 
@@ -230,17 +236,20 @@ def _labels(nodes: list[Node], inputs: set[str]) -> frozenset[str]:
     return frozenset(labels & inputs - others)
 
 
-def _variables(nodes: list[Node], constants: dict[str, NDArray[Any]], demanded: frozenset[str]) -> dict[str, str]:
-    """Which constants are trained, and which are kept beside them. Single numbers of elementwise ops stay constants."""
+def _variables(
+    nodes: list[Node], constants: dict[str, NDArray[Any]], weights: set[str], demanded: frozenset[str]
+) -> dict[str, str]:
+    """Which constants are trained, and which are kept beside them. Single numbers, and what no initializer has part in
+    (the grid of a detector), are trained in layers that are made of weights only."""
     kinds: dict[str, str] = {}
-    whole = ("Conv", "ConvTranspose", "BatchNormalization", "Gemm", "InstanceNormalization", "PRelu")
     for node in nodes:
         operator = OPERATORS[node.op]
         for i, name in enumerate(node.inputs):
             array = constants.get(name)
             if array is None or name in demanded or array.dtype != np.float32 or not array.ndim or not array.size:
                 continue
-            if i in operator.trained and (array.size > 1 or node.op in whole):
+            layer = bool(operator.weights) or node.op in ("MatMul", "PRelu")
+            if i in operator.trained and (layer or (array.size > 1 and name in weights)):
                 kinds[name] = _PARAMETER
             elif i in operator.kept:
                 kinds.setdefault(name, _BUFFER)

@@ -49,7 +49,8 @@ class _Known:
 
     def product(self, node: Node) -> tuple[float, list[str]]:
         """A product, and the products and divisions by numbers that it is made of, as a number and other factors."""
-        factor, names = 1.0, []
+        factor = 1.0
+        names: list[str] = []
         for i, name in enumerate(node.inputs):
             number, inner = self.number(name), self.part(name, "Mul", "Div")
             if number is not None:
