@@ -26,7 +26,7 @@ def convcore(model: str, threads: int, inputs: Inputs) -> Run:
     import convcore as cc
 
     cc.set_num_threads(threads)
-    program = cc.compile(cc.onnx.load(model), [x.shape for x in inputs.values()])
+    program = cc.compile(cc.onnx.load(model), [x.shape for x in inputs.values()], keep_weights=False)
 
     def run(inputs: Inputs) -> np.ndarray:
         outputs = program(*inputs.values())

@@ -2,7 +2,12 @@
 #include "base/memory.h"
 
 #include <atomic>
+#include <cstdlib>
 #include <new>
+
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
 
 namespace convcore {
 namespace {
@@ -16,6 +21,12 @@ AlignedBuffer::AlignedBuffer(size_t bytes) : size_(align_up(bytes)) {
 }
 
 AlignedBuffer::~AlignedBuffer() { ::operator delete(data_, std::align_val_t{kAlignment}); }
+
+void return_freed_memory() {
+#if defined(__GLIBC__)
+  malloc_trim(0);
+#endif
+}
 
 uint64_t allocation_count() { return allocations.load(std::memory_order_relaxed); }
 

@@ -36,6 +36,9 @@ class AlignedBuffer {
 // How many AlignedBuffers were allocated since the process started (a test asserts that running a Program adds none).
 uint64_t allocation_count();
 
+// Gives what was freed back to the system, where the C library keeps it.
+void return_freed_memory();
+
 // Scratch of the calling thread, kept between calls; valid until the next call from the same thread.
 std::byte* thread_workspace(size_t bytes);
 

@@ -166,11 +166,21 @@ void ArrayProgram::pack(const py::function& release, uint64_t version) {
   const std::lock_guard lock(mutex_);
   const FlushDenormals flush;
   program_.set_version(version);
+  constexpr int64_t kReturned = 4 << 20;  // bytes to free before they are given back, which takes time
+  int64_t freed = 0;
   program_.pack([&](int parameter) {
-    const py::gil_scoped_acquire locked;
-    bound_.arrays[static_cast<size_t>(parameter)] = py::array();
-    release(parameter);
+    {
+      const py::gil_scoped_acquire locked;
+      py::array& array = bound_.arrays[static_cast<size_t>(parameter)];
+      freed += array.nbytes();
+      array = py::array();
+      release(parameter);
+    }
+    if (freed < kReturned) return;
+    return_freed_memory();
+    freed = 0;
   });
+  return_freed_memory();
 }
 
 py::list ArrayProgram::run(const py::object& inputs, uint64_t version) {

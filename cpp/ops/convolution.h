@@ -36,7 +36,7 @@ struct Epilogue {
   // Where a map with statistic_parts() > 0 leaves the moments of what it stored: of part i, each channel's mean at
   // statistics + 2 * i * channels, and behind these each channel's sum of (y - mean)^2. Or null.
   float* statistics = nullptr;
-  Finish finish;  // inference only, and for maps with finishes()
+  Finish finish{};  // inference only, and for maps with finishes()
 
   bool clamps() const {
     constexpr float kInfinity = std::numeric_limits<float>::infinity();
