@@ -302,3 +302,27 @@ def test_which_constants_are_trained() -> None:
     weights = {"half": normal(3, 1), "one": normal(1)}
     model = cc.onnx.load(make(nodes, {"x": (FLOAT, [2, 3])}, {"y": FLOAT}, weights))
     assert list(model.state_dict()) == ["turned"]
+
+
+def test_unpooling_what_was_pooled() -> None:
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["a"], pads=[1, 1, 1, 1]),
+        helper.make_node("MaxPool", ["a"], ["b", "i"], kernel_shape=[2, 2], strides=[2, 2]),
+        helper.make_node("Relu", ["b"], ["c"]),
+        helper.make_node("MaxUnpool", ["c", "i"], ["y"], kernel_shape=[2, 2], strides=[2, 2]),
+    ]
+    proto = make(nodes, {"x": (FLOAT, ["n", 3, 8, 6])}, {"y": FLOAT, "i": INT64}, {"w": normal(4, 3, 3, 3)})
+    x = normal(2, 3, 8, 6)
+    for ours, theirs in zip(cc.onnx.load(proto)(x), ort(proto, x), strict=True):
+        close(ours, theirs)
+
+
+def test_half_precision_weights() -> None:
+    half = onnx.TensorProto.FLOAT16
+    nodes = [helper.make_node("Conv", ["x", "w"], ["a"]), helper.make_node("Relu", ["a"], ["y"])]
+    model = cc.onnx.load(
+        make(nodes, {"x": (half, [1, 3, 8, 8])}, {"y": half}, {"w": normal(4, 3, 3, 3).astype(np.float16)})
+    )
+    y = model(normal(1, 3, 8, 8).astype(np.float16))
+    assert y.dtype == np.float16
+    assert list(model.state_dict()) == ["w"]

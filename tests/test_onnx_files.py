@@ -173,6 +173,26 @@ def test_everything_unsupported_at_once() -> None:
         cc.onnx.load(model_of([helper.make_node("Identity", ["x"], ["y"])], kind=onnx.TensorProto.STRING, out=8))
 
 
+@pytest.mark.parametrize(
+    ("node", "values"),
+    [
+        (helper.make_node("Pad", ["x", "v"], ["y"]), [0, 0, 0, 0, 0, 0, 0, 1 << 40]),
+        (helper.make_node("Tile", ["x", "v"], ["y"]), [1, 1, 1 << 40, 1 << 40]),
+        (helper.make_node("Expand", ["x", "v"], ["y"]), [1 << 40, 1, 1, 1, 1]),
+        (helper.make_node("Resize", ["x", "", "", "v"], ["y"]), [1, 3, 1 << 40, 8]),
+        (helper.make_node("TopK", ["x", "v"], ["y", "i"]), [1 << 40]),
+        (helper.make_node("ConstantOfShape", ["v"], ["y"]), [1 << 40]),
+        (helper.make_node("ConvTranspose", ["x", "w"], ["y"], output_shape=[1 << 20, 1 << 20]), [0]),
+        (helper.make_node("MaxPool", ["x"], ["y"], kernel_shape=[1 << 62, 1]), [0]),
+    ],
+    ids=lambda v: v.op_type if hasattr(v, "op_type") else "",
+)
+def test_small_files_that_ask_for_much(node: Any, values: list[int]) -> None:
+    weights = [onnx.numpy_helper.from_array(np.array(values), "v"), tensor("w", 3, 1, 1, 1)]
+    with pytest.raises(ValueError):
+        cc.onnx.load(model_of([node], weights, shape=[2, 3, 8, 8]))(X)
+
+
 def run_anything(data: bytes) -> None:
     """Loading and running gives a result or a ValueError."""
     try:

@@ -246,7 +246,7 @@ def _variables(
         operator = OPERATORS[node.op]
         for i, name in enumerate(node.inputs):
             array = constants.get(name)
-            if array is None or name in demanded or array.dtype != np.float32 or not array.ndim or not array.size:
+            if array is None or name in demanded or array.dtype.kind != "f" or not array.ndim or not array.size:
                 continue
             layer = bool(operator.weights) or node.op in ("MatMul", "PRelu")
             if i in operator.trained and (layer or (array.size > 1 and name in weights)):

@@ -30,6 +30,7 @@ from .reader import read
 from .registry import OPERATORS
 
 _EXACT = 1 << 24  # integers up to this are exact as float32
+MAX_ELEMENTS = 1 << 31  # of one tensor
 _KEPT = 8  # sets of static inputs
 
 
@@ -258,7 +259,11 @@ def run(node: Node, inputs: Sequence[Value | None]) -> Sequence[Value]:
         text = str(error)
         kind = type(error) if isinstance(error, ValueError) else ValueError
         raise kind(text if node.name in text else f"onnx: {node.name} ({node.op}): {text}") from None
-    return [made] if isinstance(made, Value) else [value for value in made if value is not None]
+    values = [made] if isinstance(made, Value) else [value for value in made if value is not None]
+    for value in values:
+        if value.size > MAX_ELEMENTS:
+            raise ValueError(f"onnx: {node.name} ({node.op}): a tensor of shape {value.shape} is too large")
+    return values
 
 
 class _Programs(ProgramCache):

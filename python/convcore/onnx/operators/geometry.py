@@ -31,8 +31,8 @@ def windows(node: Node, space: Sequence[int], kernel: Sequence[int]) -> list[Win
     rank = len(space)
     if len(kernel) != rank:
         raise ValueError(f"kernel_shape must have {rank} values, got {list(kernel)}")
-    strides, dilations = _each(node, "strides", rank, 1), _each(node, "dilations", rank, 1)
-    pads = _each(node, "pads", 2 * rank, 0, low=0)
+    strides, dilations = each(node, "strides", rank, 1), each(node, "dilations", rank, 1)
+    pads = each(node, "pads", 2 * rank, 0)
     rule, ceil = node.get("auto_pad", "NOTSET"), bool(node.get("ceil_mode", 0))
     found = []
     for i, (size, k, stride, dilation) in enumerate(zip(space, kernel, strides, dilations, strict=True)):
@@ -58,16 +58,12 @@ def same(rule: str, total: int) -> tuple[int, int]:
     return (small, large) if rule == "SAME_UPPER" else (large, small)
 
 
-def _each(node: Node, name: str, count: int, default: int, low: int = 1) -> list[int]:
-    values = node.get(name) or [default] * count
-    if len(values) != count or any(v < low for v in values):
-        raise ValueError(f"{name} must have {count} values of at least {low}, got {values}")
-    return [int(v) for v in values]
-
-
 def each(node: Node, name: str, count: int, default: int) -> list[int]:
-    """An attribute with a value for each axis."""
-    return _each(node, name, count, default, low=min(default, 1))
+    """An attribute of `count` values, none of which is less than the default, 0 or 1."""
+    values = node.get(name) or [default] * count
+    if len(values) != count or min(values) < default:
+        raise ValueError(f"{name} must have {count} values of at least {default}, got {values}")
+    return [int(v) for v in values]
 
 
 def flat(values: Sequence[int], front: int) -> list[int]:

@@ -160,7 +160,9 @@ def max_unpool(node: Node, x: Value, indices: Value, output_shape: Value | None 
     ]
     shape = output_shape.ints("output_shape") if output_shape is not None else [*x.shape[:2], *space]
     if isinstance(indices, Indices):
-        raise ValueError("indices must be a constant or an input of the model")
+        if len(indices.planes) != 2 or list(indices.planes) != shape[2:] or indices.column_major:
+            raise ValueError(f"indices count in maps of {indices.planes}, the result's are {tuple(shape[2:])}")
+        return Value(F.max_unpool2d(x.data, indices.data, kernel, strides, 0, shape[2:]), x.dtype)
     places = indices.constant("indices").reshape(-1)
     # Indices count in the shape that the pooling had, which output_shape may exceed.
     at = np.ravel_multi_index(np.unravel_index(places, (*x.shape[:2], *space)), shape)
