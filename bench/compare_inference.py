@@ -26,7 +26,7 @@ from timing import Timing, geometric_mean, machine
 
 RUNTIMES = ("convcore", "onnxruntime", "openvino", "ncnn")
 WORKER = Path(__file__).with_name("inference_worker.py")
-TOLERANCE, PEERS_TOLERANCE = 1e-4, 1e-2  # of the largest output; OpenVINO is off by 1e-3 on Inception v1
+TOLERANCE = 1e-4  # of the largest output
 UNKNOWN = 224  # what a dimension without a size becomes
 
 
@@ -61,8 +61,8 @@ class Worker:
 
 
 def fixed(path: Path, batch: int) -> tuple[onnx.ModelProto, dict[str, np.ndarray]]:
-    """The model for one batch size, and random inputs. Reshapes to a batch of 1 keep the batch instead; what Softmax
-    flattened before opset 13 is flattened by a node, because pnnx takes the last axis."""
+    """The model for one batch size, and random inputs. Reshapes to a batch of 1 keep the batch instead. A Softmax at
+    the end is left out: of random weights' large logits it is 1 and 0, or magnifies rounding; it hides what is wrong."""
     model = onnx.load(path)
     graph = model.graph
     weights = {tensor.name: tensor for tensor in graph.initializer}
@@ -80,12 +80,10 @@ def fixed(path: Path, batch: int) -> tuple[onnx.ModelProto, dict[str, np.ndarray
         if shape is not None and (sizes := numpy_helper.to_array(shape).copy())[0] == 1:
             sizes[0] = 0
             shape.CopyFrom(numpy_helper.from_array(sizes, shape.name))
-    if model.opset_import[0].version < 13:
-        for i in reversed(range(len(graph.node))):
-            if (node := graph.node[i]).op_type == "Softmax":
-                flat = f"{node.input[0]}.flat"
-                graph.node.insert(i, onnx.helper.make_node("Flatten", [node.input[0]], [flat]))
-                node.input[0] = flat
+    last = graph.node[-1]
+    if last.op_type == "Softmax" and last.output[0] == graph.output[0].name:
+        graph.output[0].name = last.input[0]
+        del graph.node[-1]
     del graph.value_info[:]
     for value in graph.output:
         value.type.tensor_type.ClearField("shape")
@@ -127,8 +125,7 @@ def workers(
 def check(runtime: str, output: np.ndarray, expected: np.ndarray) -> None:
     """Raises SystemExit where numbers or the class differ."""
     error = np.abs(output - expected).max() / np.abs(expected).max() if output.shape == expected.shape else np.inf
-    tolerance = TOLERANCE if runtime == "convcore" else PEERS_TOLERANCE
-    if not error <= tolerance or (output.argmax(1) != expected.argmax(1)).any():
+    if not error <= TOLERANCE or (output.argmax(1) != expected.argmax(1)).any():
         raise SystemExit(f"{runtime}: the output differs from the first runtime's by {error:.1e} of the largest")
 
 
