@@ -8,7 +8,7 @@ checked against onnxruntime's. A runtime that refuses a network is named, and le
 """
 
 import argparse
-import importlib.metadata
+import importlib
 import json
 import subprocess
 import sys
@@ -62,7 +62,7 @@ class Worker:
 
 def fixed(path: Path, batch: int) -> tuple[onnx.ModelProto, dict[str, np.ndarray]]:
     """The model for one batch size, and random inputs. Reshapes to a batch of 1 keep the batch instead. A Softmax at
-    the end is left out: of random weights' large logits it is 1 and 0, or magnifies rounding; it hides what is wrong."""
+    the end is left out: of random weights' large logits it is 1 and 0, or magnifies rounding: it hides mistakes."""
     model = onnx.load(path)
     graph = model.graph
     weights = {tensor.name: tensor for tensor in graph.initializer}
@@ -180,8 +180,8 @@ def summarise(rows: Iterable[tuple[str, int, int, dict[str, Timing]]]) -> None:
 
 def installed(runtime: str) -> str:
     """Size of the package's files, and what importing it takes on top of NumPy."""
-    files = [Path(str(file.locate())) for file in importlib.metadata.files(runtime) or []]
-    size = sum(file.stat().st_size for file in files if file.is_file())
+    folder = Path(str(importlib.import_module(runtime).__file__)).parent
+    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file() and file.suffix != ".pyc")
     code = f"import numpy, time; t = time.perf_counter(); import {runtime}; print(time.perf_counter() - t)"
     times = [float(subprocess.check_output([sys.executable, "-c", code], text=True).split()[-1]) for _ in range(3)]
     return f"{runtime} {size / 2**20:.1f} MiB, import {min(times) * 1e3:.0f} ms"
@@ -197,7 +197,7 @@ def main() -> None:
     parser.add_argument("--block", type=float, default=0.3, help="seconds of one runtime's turn")
     args = parser.parse_args()
     print(f"{machine()}; ratio = minimum / convcore's, more is better")
-    print(", ".join(f"{name} {importlib.metadata.version(name)}" for name in args.runtimes.split(",")))
+    print(", ".join(f"{name} {importlib.import_module(name).__version__}" for name in args.runtimes.split(",")))
     print(
         f"{'network':<16} {'batch':>5} {'threads':>7} {'runtime':<12} {'median ms':>9} {'minimum':>9} {'sprd':>5}"
         f" {'images/s':>9} {'load s':>7} {'peak MiB':>8} | ratio"
