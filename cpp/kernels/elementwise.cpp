@@ -36,8 +36,49 @@ void affine_u8(int64_t rows, int64_t columns, const uint8_t* x, int64_t x_pitch,
   }
 }
 
-// In squares of vectors.
+// Where the lanes of G rows of a vector each stand once they are interleaved: of the first two, of the others, and
+// which of both an output takes.
+template <int G>
+struct Interleaving {
+  int first[G][kLanes], second[G][kLanes], both[G][kLanes];
+
+  constexpr Interleaving() : first(), second(), both() {
+    for (int v = 0; v < G; ++v)
+      for (int l = 0; l < kLanes; ++l) {
+        const int row = (v * kLanes + l) % G, lane = (v * kLanes + l) / G;
+        first[v][l] = row < 2 ? row * kLanes + lane : 0;
+        second[v][l] = row < 2 ? 0 : (row - 2) * kLanes + lane;
+        both[v][l] = row < 2 ? l : kLanes + l;
+      }
+  }
+};
+
+// y[j * G + i] = x[i][j]
+template <int G>
+void interleave(int64_t columns, ConstRows x, float* y) {
+  static constexpr Interleaving<G> kPlaces;
+  for (int64_t j = 0; j < columns; j += kLanes) {
+    const int n = columns - j < kLanes ? static_cast<int>(columns - j) : kLanes;
+    Vec row[G];
+    CC_UNROLL for (int i = 0; i < G; ++i) row[i] = load_some(x.data + i * x.pitch + j, n);
+    CC_UNROLL for (int v = 0; v < G; ++v) {
+      const int left = G * n - v * kLanes;
+      if (left <= 0) break;
+      Vec out = permute2(row[0], row[1], load_index(kPlaces.first[v]));
+      if constexpr (G > 2) {
+        const Vec others = permute2(row[2], row[G - 1], load_index(kPlaces.second[v]));
+        out = permute2(out, others, load_index(kPlaces.both[v]));
+      }
+      store_some(y + j * G + v * kLanes, out, left < kLanes ? left : kLanes);
+    }
+  }
+}
+
+// In squares of vectors; a few rows are interleaved.
 void transpose(int64_t rows, int64_t columns, ConstRows x, Rows y) {
+  if (y.pitch == rows && rows == 2) return interleave<2>(columns, x, y.data);
+  if (y.pitch == rows && rows == 3) return interleave<3>(columns, x, y.data);
+  if (y.pitch == rows && rows == 4) return interleave<4>(columns, x, y.data);
   for (int64_t i0 = 0; i0 < rows; i0 += kLanes)
     for (int64_t j0 = 0; j0 < columns; j0 += kLanes) {
       const int m = rows - i0 < kLanes ? static_cast<int>(rows - i0) : kLanes;

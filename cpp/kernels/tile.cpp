@@ -56,11 +56,13 @@ void gather(int columns, const float* const* x, const int64_t* offsets, int64_t 
   if (segments > 1) following = 0;  // the neighbours of these pixels are in the cache
   Vec acc[M][V];
   CC_UNROLL for (int p = 0; p < M; ++p) CC_UNROLL for (int v = 0; v < V; ++v) acc[p][v] = zero();
+  const float* ahead = st.ahead;
   for (int64_t s = 0; s < segments; ++s) {
     const int64_t end = offsets[s] + length;
     for (int64_t i = offsets[s]; i < end;) {
       for (int p = M; p < M + following; ++p) __builtin_prefetch(x[p] + i);
-      for (const int64_t stop = i + kLine < end ? i + kLine : end; i < stop; ++i) {
+      for (int line = 0; line < st.ahead_lines; ++line, ahead += kLine) __builtin_prefetch(ahead, 0, 2);
+      for (const int64_t stop = i + kTileSteps < end ? i + kTileSteps : end; i < stop; ++i) {
         Vec b[V];
         CC_UNROLL for (int v = 0; v < V; ++v) b[v] = load(w + v * kLanes);
         w += V * kLanes;

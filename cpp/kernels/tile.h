@@ -7,12 +7,15 @@
 
 namespace convcore {
 
-// How a finished tile is stored: y = clamp(acc + bias + add).
+// How a finished tile is stored: y = clamp(acc + bias + add). And what is fetched while it is computed.
 struct TileStore {
   const float* bias = nullptr;        // one per column of the tile, or null
   const float* const* add = nullptr;  // a row of `columns` floats for each of the tile's, or null; may be y itself
   float lower = -__builtin_inff(), upper = __builtin_inff();  // (0, inf) is ReLU, (0, 6) ReLU6
+  const float* ahead = nullptr;  // weights of a later tile: so many lines of the cache for each kTileSteps of this one
+  int ahead_lines = 0;
 };
+inline constexpr int kTileSteps = 16;
 
 // Gather tile: acc[p][j] = sum over s < segments, k < length of  x[p][offsets[s] + k] * w[(s * length + k) * NR + j].
 //   x: rows_in_tile pixel pointers; offsets: floats from a pixel to each of its taps (a tap is `length` floats in a row)

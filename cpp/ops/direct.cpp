@@ -392,6 +392,10 @@ void DirectConvolution::multiply(const Task& task, const Slice& slice, const Ten
   const bool by_rows = p.row_tiles > 0 && first_slice && last_slice;
   const int64_t tiles = by_rows ? 0 : ceil_div(pixels, tile_.mr);
   const float* w = panels + p.weights / s_.in_c * slice.channels;
+  const bool streams = past_caches_ && tiles > 1 && segments > 0 && slice.channels == s_.in_c;
+  const int64_t chunk_floats = cpu_info().l2 / 4 / 4;
+  const int64_t chunk =
+      std::max<int64_t>(streams ? std::min(chunk_floats / (length * columns), segments) : segments, 1);
   int64_t counted = channel0, stored = channel0;  // channels whose moments are gathered, that are in memory
   TileStore store;
   if (last_slice) store = {epilogue.bias ? epilogue.bias + channel0 : nullptr, nullptr, epilogue.lower, epilogue.upper};
@@ -417,15 +421,29 @@ void DirectConvolution::multiply(const Task& task, const Slice& slice, const Ten
           table().run.tile(static_cast<int>(last - first), run);
         }
     }
-    for (int64_t t = 0; t < tiles; ++t) {  // rows are shared out evenly: no thin last tile
-      const int64_t first = pixels * t / tiles, last = pixels * (t + 1) / tiles;
-      if (!first_slice)
-        store.add = scratch.y + first;
-      else if (epilogue.residual)
-        store.add = scratch.residual + first;
-      tile_.gather(static_cast<int>(last - first), static_cast<int>(width), scratch.x + first, scratch.offsets,
-                   segments, length, w, scratch.y + first, store,
-                   static_cast<int>(std::min(last - first, pixels - last)));
+    // Weights that come from afar are taken a chunk at a time by all tiles, which fetch the next chunk meanwhile. The
+    // sums wait in the output.
+    for (int64_t s = 0; s == 0 || s < segments; s += chunk) {
+      const int64_t count = std::min(chunk, segments - s);
+      const bool first_chunk = first_slice && s == 0, last_chunk = s + count == segments;
+      const float* part = w + s * length * columns;
+      TileStore own = last_chunk ? store : TileStore{};
+      if (streams && (!last_chunk || q + 1 < task.panels)) {
+        own.ahead = last_chunk ? w + slice.panel_floats : part + count * length * columns;
+        own.ahead_lines = static_cast<int>(ceil_div(columns, tiles));
+      }
+      const float* ahead = own.ahead;
+      for (int64_t t = 0; t < tiles; ++t) {  // rows are shared out evenly: no thin last tile
+        const int64_t first = pixels * t / tiles, last = pixels * (t + 1) / tiles;
+        if (!first_chunk)
+          own.add = scratch.y + first;
+        else if (epilogue.residual)
+          own.add = scratch.residual + first;
+        if (ahead) own.ahead = ahead + count * length * columns / tiles * t;
+        tile_.gather(static_cast<int>(last - first), static_cast<int>(width), scratch.x + first, scratch.offsets + s,
+                     count, length, part, scratch.y + first, own,
+                     static_cast<int>(std::min(last - first, pixels - last)));
+      }
     }
     if (epilogue.finish) {
       for (int64_t row = 0; row < pixels; row += task.cols)
