@@ -170,6 +170,25 @@ def test_every_convolution_applies_every_function(name: str) -> None:
             np.testing.assert_array_equal(got, expected, err_msg=function)
 
 
+@pytest.mark.parametrize("shape", [(1, 64, 14, 14), (1, 160, 7, 7), (2, 40, 20, 9)])
+@pytest.mark.parametrize("kernel", [1, 3])
+def test_weights_that_come_from_memory(shape: tuple[int, ...], kernel: int) -> None:
+    """Other ways through the same sums; both within Winograd's bound."""
+    x, weight = image(*shape), image(72, shape[1], kernel, kernel, seed=1)
+    attributes = {"padding": [kernel // 2] * 4}
+    for _ in machines():
+        (expected,) = _core.forward("conv2d", {**attributes, "algorithm": "im2col"}, [x, weight])
+        (got,) = _core.forward("conv2d", {**attributes, "cold_weights": True}, [x, weight])
+        assert np.abs(got - expected).max() <= 4e-5 * np.abs(expected).max()
+
+
+def test_large_networks_read_their_weights_from_memory() -> None:
+    width = int((_core.cpu()["l3"] / 8) ** 0.5) + 8  # two layers of a quarter of the last cache each
+    model = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width))
+    x = image(3, width)
+    np.testing.assert_allclose(model(x), one_by_one(model, x), rtol=1e-4, atol=1e-3)
+
+
 def test_other_functions_are_for_inference() -> None:
     with pytest.raises(ValueError, match=r"linear: in training, activation must be none, relu or relu6"):
         _core.backward("linear", {"activation": "silu"}, [image(2, 3), image(4, 3)], [image(2, 4)], [True, True])

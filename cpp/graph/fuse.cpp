@@ -6,6 +6,7 @@
 #include <optional>
 #include <utility>
 
+#include "base/cpu.h"
 #include "ops/activation.h"
 
 namespace convcore {
@@ -51,7 +52,10 @@ class Fuser {
       if (kind == "add") take_add(n);
     }
     Fused fused{graph_, std::vector<int>(given.size(), -1)};
-    if (graph_.training()) share_statistics(fused.graph);
+    if (graph_.training())
+      share_statistics(fused.graph);
+    else if (weights_outgrow_caches())
+      mark_cold();
     std::vector<Node> nodes;
     for (size_t n = 0; n < given.size(); ++n) {
       if (!kept_[n]) continue;
@@ -121,6 +125,19 @@ class Fuser {
     conv.attributes.set("batch_norm_eps", norm.attributes.number(norm.kind, "eps", 1e-5));
     for (size_t i = 1; i < norm.inputs.size(); ++i) set_input(conv, 2 + i, norm.inputs[i]);
     merge(p, n);
+  }
+
+  // Packed, weights are up to four times as large; and activations want their share.
+  bool weights_outgrow_caches() const {
+    int64_t bytes = 0;
+    for (const Value& value : graph_.values())
+      if (value.kind == ValueKind::parameter || value.kind == ValueKind::buffer)
+        bytes += value.spec.shape.size() * size_of(value.spec.dtype);
+    return bytes > cpu_info().l3 / 2;
+  }
+  void mark_cold() {
+    for (std::optional<Node>& node : kept_)
+      if (node && is_convolution(*node)) node->attributes.set("cold_weights", true);
   }
 
   void share_statistics(Graph& graph) {

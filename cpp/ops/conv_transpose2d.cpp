@@ -14,7 +14,7 @@ class ConvTranspose2d final : public ConvolutionOp {
       : ConvolutionOp(kKind, Pass::backward_input, a, a.text(kKind, "algorithm", "auto")),
         settings_(ConvSettings::parse(kKind, a)) {
     a.check_known(kKind, {"stride", "padding", "output_padding", "dilation", "groups", "algorithm", "activation",
-                          "batch_norm_eps", "statistics"});
+                          "batch_norm_eps", "statistics", "cold_weights"});
     const std::vector<int64_t> extra = a.integers(kKind, "output_padding", {0, 0});
     require(extra.size() == 2 && extra[0] >= 0 && extra[1] >= 0, kKind, "output_padding must be two numbers >= 0, got ",
             listed(extra));

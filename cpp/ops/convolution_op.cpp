@@ -33,6 +33,7 @@ ConvolutionOp::ConvolutionOp(std::string_view kind, Pass forward_pass, const Att
           "algorithm must be one of ", known_algorithms(), ", got '", wanted_, "'");
   activation_ = activation_of(kind_, attributes);
   wants_statistics_ = attributes.flag(kind_, "statistics", false);
+  cold_weights_ = attributes.flag(kind_, "cold_weights", false);
   if (!attributes.has("batch_norm_eps")) return;
   batch_norm_eps_ = attributes.number(kind_, "batch_norm_eps", 0);
   require(std::isfinite(batch_norm_eps_) && batch_norm_eps_ > 0, kind_,
@@ -44,6 +45,7 @@ std::vector<TensorSpec> ConvolutionOp::plan(std::span<const TensorSpec> inputs, 
   has_bias_ = is_present(inputs, kBias);
   Shape output;
   g_ = geometry(inputs[kX].shape, inputs[kWeight].shape, has_bias_ ? inputs[kBias].shape : Shape{}, &output);
+  g_.cold = cold_weights_ && !training;
   output_channels_ = output[1];
   check_fused(inputs, output);
   const Pass other = forward_pass_ == Pass::forward ? Pass::backward_input : Pass::forward;

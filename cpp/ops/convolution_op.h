@@ -8,6 +8,7 @@
 //   batch_norm_eps  inference only: inputs 3 to 6 are a batch norm's weight, bias (each may be absent), running_mean,
 //                   running_var; with scale[o] = weight[o] / sqrt(running_var[o] + eps), what is packed is
 //                   w[o] * scale[o]  and  (bias[o] - running_mean[o]) * scale[o] + batch norm's bias[o]
+//   cold_weights    true, for inference: the network's weights outgrow the caches
 //   statistics      true: where the algorithm can (ConvMap::statistic_parts()), there is a second output, (parts,
 //                   1 + 2 * channels): of each part of y its number of pixels, and each channel's mean and sum of
 //                   (y - mean)^2
@@ -78,7 +79,7 @@ class ConvolutionOp : public Op {
   std::string wanted_, algorithm_, input_algorithm_, weight_algorithm_;
   Conv2dGeometry g_;
   int64_t output_channels_ = 0;
-  bool has_bias_ = false, wants_statistics_ = false;
+  bool has_bias_ = false, wants_statistics_ = false, cold_weights_ = false;
   double batch_norm_eps_ = 0;  // 0: no batch norm
   std::optional<ActivationFunction> activation_;
   std::unique_ptr<ConvMap> forward_, backward_input_;

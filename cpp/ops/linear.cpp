@@ -9,7 +9,7 @@ namespace {
 class Linear final : public ConvolutionOp {
  public:
   explicit Linear(const Attributes& a) : ConvolutionOp("linear", Pass::forward, a, "direct") {
-    a.check_known("linear", {"activation", "batch_norm_eps", "statistics"});
+    a.check_known("linear", {"activation", "batch_norm_eps", "statistics", "cold_weights"});
   }
 
  private:

@@ -32,7 +32,7 @@ bool has_channels(const Conv2dGeometry& g) {
 }  // namespace
 
 WinogradShape::WinogradShape(const Conv2dGeometry& g, Pass pass, int m_)
-    : n(g.n), turned(pass == Pass::backward_input), m(m_), alpha(m_ + 2) {
+    : n(g.n), turned(pass == Pass::backward_input), cold(g.cold), m(m_), alpha(m_ + 2) {
   if (turned) {
     in_h = g.out_h, in_w = g.out_w, in_c = g.o, out_h = g.h, out_w = g.w, out_c = g.c;
     pad_top = 2 - g.pad_top, pad_left = 2 - g.pad_left;

@@ -22,7 +22,7 @@ struct WinogradShape {
   int64_t n, in_h, in_w, in_c, out_h, out_w, out_c;
   int64_t pad_top, pad_left;  // may be negative
   int64_t w_in, w_out;        // floats between input channels and output channels in the weights
-  bool turned;
+  bool turned, cold;
   int m, alpha;              // 4, 6 or 2, 4
   int64_t tiles_h, tiles_w;  // per image
 

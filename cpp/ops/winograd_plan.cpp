@@ -48,8 +48,9 @@ constexpr double kCall = 12;        // cycles around a product of a few tiles
 constexpr double kInput = 16, kOutput = 24, kFilter = 20;  // bytes a cycle of V and U written, M read, by transforms
 constexpr double kTaps = 10;                               // bytes a cycle of packed taps
 constexpr double kReadL3 = 100, kReadMemory = 12, kWriteL3 = 16, kWriteMemory = 5;  // bytes a cycle
+constexpr double kReadCold = 5;  // of weights that nothing fetched before
 // Of what packing takes: backward-input packs in each call; forward in each of training, once in inference.
-double pack_share(const WinogradShape& s) { return s.turned ? 1 : 0.5; }
+double pack_share(const WinogradShape& s) { return s.cold ? 0 : s.turned ? 1 : 0.5; }
 // Work should fall into a multiple of kUnits equal pieces, for threads: else it costs up to kImbalance * (kUnits - 1)
 // more.
 constexpr double kUnits = 4, kImbalance = 0.25;
@@ -62,6 +63,10 @@ double traffic(double read, double written, double resident) {
   if (resident <= 0.5 * static_cast<double>(cpu_info().l2)) return 0;
   if (resident <= 0.5 * static_cast<double>(cpu_info().l3)) return read / kReadL3 + written / kWriteL3;
   return read / kReadMemory + written / kWriteMemory;
+}
+// The same for weights that are read `visits` times.
+double weights(const WinogradShape& s, double visits, double bytes) {
+  return s.cold ? bytes / kReadCold + traffic((visits - 1) * bytes, 0, bytes) : traffic(visits * bytes, 0, bytes);
 }
 double imbalance(int64_t pieces) {
   const double n = static_cast<double>(std::max<int64_t>(pieces, 1));
@@ -82,7 +87,7 @@ class WinogradCost {
   double blocked(const WinogradParts& parts) const {
     const double count = static_cast<double>(parts.count()), tiles = static_cast<double>(s_.tiles());
     const double most = static_cast<double>(parts.most()), panels = static_cast<double>(panels_);
-    const double run = tiles * transforms() + count * products(parts.most(), s_.in_c) + traffic(count * u_, 0, u_) +
+    const double run = tiles * transforms() + count * products(parts.most(), s_.in_c) + weights(s_, count, u_) +
                        traffic(tiles * v_ * panels, tiles * v_, most * (v_ + m_));
     return run * imbalance(parts.count()) + pack_share(s_) * pack_u();
   }
@@ -90,10 +95,10 @@ class WinogradCost {
     const double tiles = static_cast<double>(s_.tiles()), block = static_cast<double>(block_tiles);
     const double blocks = std::max(1.0, tiles / block), panels = static_cast<double>(panels_);
     const double chunks = from_taps ? static_cast<double>(ceil_div(s_.in_c, chunk)) : 1;
-    const double u = from_taps ? u_ / kFilter + traffic(taps_, 0, taps_) : traffic(u_, 0, u_);
+    const double u = from_taps ? blocks * u_ / kFilter + weights(s_, blocks, taps_) : weights(s_, blocks, u_);
     const double run = tiles * transforms() + traffic(tiles * v_ * panels, tiles * v_, block * v_) +
                        traffic(tiles * m_ * panels, tiles * m_ * panels, block * m_) +
-                       blocks * (chunks * products(block_tiles, from_taps ? chunk : s_.in_c) + u);
+                       blocks * chunks * products(block_tiles, from_taps ? chunk : s_.in_c) + u;
     return run * imbalance(panels_) + pack_share(s_) * (from_taps ? pack_taps() : pack_u());
   }
 
@@ -158,10 +163,10 @@ double direct_cycles(const Conv2dGeometry& g, Pass pass) {
   const TileShape& tile = choose_tile(s.out_c, 9 * s.in_c);
   const double columns = static_cast<double>(ceil_div(s.out_c, tile.nr) * tile.nr);
   const double pixels = static_cast<double>(s.n * s.out_h * s.out_w);
-  const double depth = static_cast<double>(9 * s.in_c), weights = depth * columns * 4;
+  const double depth = static_cast<double>(9 * s.in_c), bytes = depth * columns * 4;
   const double blocks = std::ceil(pixels / kDirectPixels);
-  return pixels * depth * columns / (2 * table().tile.lanes) / tile.efficiency + traffic(blocks * weights, 0, weights) +
-         pack_share(s) * (weights / kTaps + traffic(weights, weights, 2 * weights));
+  return pixels * depth * columns / (2 * table().tile.lanes) / tile.efficiency + weights(s, blocks, bytes) +
+         pack_share(s) * (bytes / kTaps + traffic(bytes, bytes, 2 * bytes));
 }
 
 }  // namespace convcore
