@@ -49,10 +49,12 @@ def accuracy(text: str) -> float:
 
 
 def test_the_program_in_the_readme(python: Python, tmp_path: Path) -> None:
-    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    code = "".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL))
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     printed = python(code, folder=tmp_path)
     assert accuracy(printed) >= 0.95
+    assert printed.split()[-1] == "True"
     assert (tmp_path / "digits.safetensors").is_file()
 
 
