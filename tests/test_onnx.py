@@ -326,3 +326,65 @@ def test_half_precision_weights() -> None:
     y = model(normal(1, 3, 8, 8).astype(np.float16))
     assert y.dtype == np.float16
     assert list(model.state_dict()) == ["w"]
+
+
+def test_patterns_of_what_is_known() -> None:
+    """A grid that the map's size decides is computed when the model is traced, its parts one by one."""
+    nodes = [
+        helper.make_node("Shape", ["x"], ["s"]),
+        helper.make_node("Cast", ["s"], ["f"], to=FLOAT),
+        helper.make_node("Sigmoid", ["f"], ["g"]),
+        helper.make_node("Mul", ["f", "g"], ["h"]),
+        helper.make_node("Reshape", ["h", "two"], ["a"]),
+        helper.make_node("Transpose", ["a"], ["b"], perm=[1, 0]),
+        helper.make_node("Reshape", ["b", "four"], ["c"]),
+        helper.make_node("Add", ["x", "c"], ["y"]),
+    ]
+    weights = {"two": np.array([2, 2]), "four": np.array([1, 4, 1, 1])}
+    proto = make(nodes, {"x": (FLOAT, ["n", 4, "h", "w"])}, {"y": FLOAT}, weights)
+    model = cc.onnx.load(proto)
+    for shape in ((2, 4, 3, 5), (1, 4, 2, 2)):
+        x = normal(*shape)
+        close(model(x), ort(proto, x)[0], 1e-6)
+
+
+def test_absent_names_demand_nothing() -> None:
+    """Outputs and inputs without a name are not the same value."""
+    nodes = [
+        helper.make_node("LSTM", ["x", "w", "r"], ["", "h"], hidden_size=4),
+        helper.make_node("Clip", ["h", "", "six"], ["y"]),
+    ]
+    weights = {"w": normal(1, 16, 3), "r": normal(1, 16, 4), "six": np.array(0.1, np.float32)}
+    proto = make(nodes, {"x": (FLOAT, [5, 2, 3])}, {"y": FLOAT}, weights)
+    model, x = cc.onnx.load(proto), normal(5, 2, 3)
+    assert sorted(model.state_dict()) == ["r", "w"]
+    close(model(x), ort(proto, x)[0], 1e-5)
+
+
+def test_long_products_and_known_joins() -> None:
+    nodes = [helper.make_node("Mul", [f"v{i}" if i else "x", "half"], [f"v{i + 1}"]) for i in range(1500)]
+    proto = make(nodes, {"x": (FLOAT, [2])}, {"v1500": FLOAT}, {"half": np.array(0.999, np.float32)})
+    np.testing.assert_allclose(cc.onnx.load(proto)(np.ones(2, np.float32)), 0.999**1500, rtol=1e-3)
+
+    nodes = [helper.make_node("Mul", ["x", "one"], ["y"])]
+    proto = make(nodes, {"x": (FLOAT, [2])}, {"y": FLOAT}, {"one": np.ones((1, 1), np.float32)})
+    assert cc.onnx.load(proto)(np.ones(2, np.float32)).shape == (1, 2)
+
+
+def test_a_shape_in_constant_use_outlives_the_others() -> None:
+    proto = make([helper.make_node("Relu", ["x"], ["y"])], {"x": (FLOAT, ["n", 2])}, {"y": FLOAT})
+    model = cc.onnx.load(proto)
+    for n in range(1, 530):
+        assert model(np.ones((n, 2), np.float32)).shape == (n, 2)
+        assert model(np.ones((1, 2), np.float32)).shape == (1, 2)
+
+
+def test_external_data_of_constants(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is read from where the process happens to stand."""
+    (tmp_path / "secret.bin").write_bytes(np.ones(4, np.float32).tobytes())
+    monkeypatch.chdir(tmp_path)
+    tensor = onnx.TensorProto(name="t", data_type=FLOAT, dims=[4], data_location=onnx.TensorProto.EXTERNAL)
+    tensor.external_data.add(key="location", value="secret.bin")
+    nodes = [helper.make_node("Constant", [], ["t"], value=tensor), helper.make_node("Add", ["x", "t"], ["y"])]
+    with pytest.raises(ValueError, match="external data"):
+        cc.onnx.load(make(nodes, {"x": (FLOAT, [4])}, {"y": FLOAT}))

@@ -29,6 +29,7 @@ _INTEGERS = {
     TensorProto.UINT32, TensorProto.UINT64, TensorProto.BOOL,
 }  # fmt: skip
 _PARAMETER, _BUFFER = "parameter", "buffer"
+_MAX_FOLDED = 1 << 32  # bytes of constants that are computed
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ def _graph(
     static: frozenset[str],
 ) -> Graph:
     labels = _labels(nodes, {i.name for i in inputs} - static - {o.name for o in outputs})
-    steps = recognise(nodes, constants, [o.name for o in outputs])
+    steps = recognise(nodes, constants, static, [o.name for o in outputs])
     return Graph(opset, tuple(inputs), tuple(outputs), tuple(nodes), constants, variables, static, labels, tuple(steps))
 
 
@@ -164,8 +165,8 @@ def _fold_nodes(
     nodes: list[Node], constants: dict[str, NDArray[Any]], weights: set[str], problems: list[str]
 ) -> list[Node]:
     """Computes the nodes whose inputs are constants; the others are left. weights: the names that initializers have
-    part in."""
-    left = []
+    part in. Raises ValueError where they would fill the memory."""
+    left, room = [], _MAX_FOLDED
     for node in nodes:
         known = all(name in constants for name in node.inputs if name)
         if not known or not _is_onnx(node) or node.op in RANDOM or _has_graph(node):
@@ -176,6 +177,9 @@ def _fold_nodes(
         except NotImplementedError:
             left.append(node)
             continue
+        room -= sum(array.nbytes for array in made)
+        if room < 0:
+            raise ValueError(f"onnx: {node.name} ({node.op}): constants of more than {_MAX_FOLDED} bytes")
         for name, array in zip(node.outputs, made, strict=False):
             if array.dtype.kind not in "fiub" and array.dtype.name != "bfloat16":
                 problems.append(f"node {node.name!r}: {node.op} of type {array.dtype}")
@@ -195,7 +199,7 @@ def _needed(nodes: list[Node], wanted: set[str]) -> list[Node]:
     kept = []
     for node in reversed(nodes):
         if wanted & set(node.outputs):
-            wanted |= set(node.inputs)
+            wanted |= set(node.inputs) - {""}
             kept.append(node)
     return kept[::-1]
 
@@ -221,9 +225,9 @@ def _static(nodes: list[Node], inputs: set[str]) -> tuple[frozenset[str], frozen
         if node.op in ("Shape", "Size"):
             continue
         if demanded & set(node.outputs):
-            demanded |= set(node.inputs)
-        demanded |= {name for i, name in enumerate(node.inputs) if i in operator.shapes}
-        static |= {name for i, name in enumerate(node.inputs) if i in operator.weights}
+            demanded |= set(node.inputs) - {""}
+        demanded |= {name for i, name in enumerate(node.inputs) if name and i in operator.shapes}
+        static |= {name for i, name in enumerate(node.inputs) if name and i in operator.weights}
     return frozenset((demanded | static) & inputs), frozenset(demanded)
 
 

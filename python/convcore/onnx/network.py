@@ -10,7 +10,7 @@ import os
 from collections import OrderedDict
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -53,6 +53,14 @@ class Result:
     index: int | None
     value: Value
     dtype: np.dtype[Any]
+
+    def without_symbol(self) -> Result:
+        """The same without hold on the traced graph."""
+        if self.index is None:
+            return self
+        value = copy.copy(self.value)
+        value.data = None
+        return replace(self, value=value)
 
     def array(self, computed: Sequence[Array]) -> Array:
         if self.index is None:
@@ -179,7 +187,9 @@ class OnnxModel(Module):
             programs = self._new_programs()
         computed = programs(arrays)
         key = tuple(_spec(self, i, a) for i, a in enumerate(arrays))
-        results = self._results[key]
+        with _lock:
+            results = self._results[key]
+            self._results.move_to_end(key)
         return [result.array(computed if isinstance(computed, tuple) else [computed]) for result in results]
 
     def _new_programs(self) -> ProgramCache:
@@ -198,11 +208,12 @@ class OnnxModel(Module):
     def forward(self, *inputs: Any) -> Any:
         results = self._trace(inputs)
         key = tuple((tuple(s.shape), s.dtype) for s in inputs)
+        symbols = tuple(r.value.data for r in results if r.index is not None) or tuple(inputs)
         with _lock:
-            self._results[key] = results
+            self._results[key] = [result.without_symbol() for result in results]
+            self._results.move_to_end(key)
             if len(self._results) > 64 * _KEPT:
                 self._results.popitem(last=False)
-        symbols = tuple(r.value.data for r in results if r.index is not None) or tuple(inputs)
         return symbols[0] if len(symbols) == 1 else symbols
 
     def _trace(self, inputs: Sequence[Symbol]) -> list[Result]:
@@ -255,7 +266,7 @@ def run(node: Node, inputs: Sequence[Value | None]) -> Sequence[Value]:
             return [Value(computable(array), array.dtype) for array in fold(node, known)]
     try:
         made = OPERATORS[node.op].run(node, *inputs)
-    except (ValueError, TypeError, IndexError, ZeroDivisionError, OverflowError) as error:
+    except (ValueError, TypeError, IndexError, KeyError, AttributeError, ArithmeticError) as error:
         text = str(error)
         kind = type(error) if isinstance(error, ValueError) else ValueError
         raise kind(text if node.name in text else f"onnx: {node.name} ({node.op}): {text}") from None

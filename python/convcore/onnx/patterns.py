@@ -5,7 +5,7 @@ transposition between two reshapes."""
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,16 +13,27 @@ from numpy.typing import NDArray
 
 from .node import Node
 
+_MAX_DEPTH = 4  # of products within a product
 
-def recognise(nodes: Sequence[Node], constants: dict[str, NDArray[Any]], outputs: Sequence[str]) -> list[Node]:
-    """The nodes with one in place of the parts of a pattern, which nobody else reads."""
+
+def recognise(
+    nodes: Sequence[Node], constants: dict[str, NDArray[Any]], static: Iterable[str], outputs: Sequence[str]
+) -> list[Node]:
+    """The nodes with one in place of the parts of a pattern, which nobody else reads. What is known when the model is
+    traced, from constants, static inputs and shapes, is left as it is: it is computed node by node."""
     known = _Known(nodes, constants, outputs)
+    traced = {*constants, *static}
+    for node in nodes:
+        if node.op in ("Shape", "Size") or all(name in traced for name in node.inputs if name):
+            traced |= set(node.outputs)
     kept: list[Node] = []
     wanted = set(outputs)
     for node in reversed(nodes):
         if wanted & set(node.outputs):
             whole = known.activation(node) or known.rearrangement(node) or node
-            wanted |= set(whole.inputs)
+            if whole.inputs and whole.inputs[0] in traced:
+                whole = node
+            wanted |= set(whole.inputs) - {""}
             kept.append(whole)
     return kept[::-1]
 
@@ -40,14 +51,14 @@ class _Known:
 
     def number(self, name: str) -> float | None:
         array = self._constants.get(name)
-        return float(array.reshape(-1)[0]) if array is not None and array.size == 1 else None
+        return float(array.reshape(-1)[0]) if array is not None and array.size == 1 and array.ndim < 2 else None
 
     def split(self, node: Node) -> tuple[float | None, str]:
         """A node of two inputs as a number and the name of the other one."""
         first, second = (self.number(name) for name in node.inputs)
         return (second, node.inputs[0]) if second is not None else (first, node.inputs[1])
 
-    def product(self, node: Node) -> tuple[float, list[str]]:
+    def product(self, node: Node, depth: int = 0) -> tuple[float, list[str]]:
         """A product, and the products and divisions by numbers that it is made of, as a number and other factors."""
         factor = 1.0
         names: list[str] = []
@@ -55,8 +66,8 @@ class _Known:
             number, inner = self.number(name), self.part(name, "Mul", "Div")
             if number is not None:
                 factor = factor * number if node.op == "Mul" or i == 0 else factor / number if number else float("nan")
-            elif inner is not None and not (node.op == "Div" and i == 1):
-                by, more = self.product(inner)
+            elif inner is not None and depth < _MAX_DEPTH and not (node.op == "Div" and i == 1):
+                by, more = self.product(inner, depth + 1)
                 factor, names = factor * by, names + more
             else:
                 names.append(name if node.op == "Mul" or i == 0 else "")

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ..node import Node, Value
 from ..registry import OPERATORS
+from ..tensors import to_array
 
 Array = NDArray[Any]
 Fold = Callable[..., "Array | Sequence[Array]"]
@@ -29,11 +30,9 @@ def _by_value(node: Node, *inputs: Array | None) -> Array | Sequence[Array]:
 
 
 def _constant(node: Node) -> Array:
-    import onnx
-
     for name, value in node.attributes.items():
         if name == "value":
-            return onnx.numpy_helper.to_array(value)
+            return to_array(value, None)
         if name in ("value_float", "value_floats"):
             return np.array(value, np.float32)
         if name in ("value_int", "value_ints"):
@@ -42,10 +41,8 @@ def _constant(node: Node) -> Array:
 
 
 def _full(node: Node, shape: Array) -> Array:
-    import onnx
-
     value = node.get("value")
-    fill = onnx.numpy_helper.to_array(value).reshape(-1)[:1] if value is not None else np.zeros(1, np.float32)
+    fill = to_array(value, None).reshape(-1)[:1] if value is not None else np.zeros(1, np.float32)
     return np.broadcast_to(fill, limited(shape)).copy()
 
 

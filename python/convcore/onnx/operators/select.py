@@ -18,7 +18,9 @@ def concat(node: Node, *xs: Value) -> Value:
     parts = [x for x in xs if x.shape[axis]] or list(xs[:1])
     if len(parts) == 1:
         return parts[0]
-    symbol = next(x for x in parts if x.is_symbol)
+    symbol = next((x for x in parts if x.is_symbol), None)
+    if symbol is None:
+        raise ValueError("none of its inputs depends on those of the model")
     return Value(F.concat([beside(symbol, x).data for x in parts], axis), xs[0].dtype)
 
 
