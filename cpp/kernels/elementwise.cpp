@@ -62,14 +62,16 @@ void interleave(int64_t columns, ConstRows x, float* y) {
     Vec row[G];
     CC_UNROLL for (int i = 0; i < G; ++i) row[i] = load_some(x.data + i * x.pitch + j, n);
     CC_UNROLL for (int v = 0; v < G; ++v) {
-      const int left = G * n - v * kLanes;
-      if (left <= 0) break;
       Vec out = permute2(row[0], row[1], load_index(kPlaces.first[v]));
       if constexpr (G > 2) {
         const Vec others = permute2(row[2], row[G - 1], load_index(kPlaces.second[v]));
         out = permute2(out, others, load_index(kPlaces.both[v]));
       }
-      store_some(y + j * G + v * kLanes, out, left < kLanes ? left : kLanes);
+      const int left = G * n - v * kLanes;
+      if (left >= kLanes)
+        store(y + j * G + v * kLanes, out);
+      else if (left > 0)
+        store_n(y + j * G + v * kLanes, out, left);
     }
   }
 }
