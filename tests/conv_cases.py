@@ -81,6 +81,8 @@ def conv_cases() -> list[Case]:
         conv((2, 32, 5, 6), 32, (1, 3), stride=(1, 2), padding=(0, 0, 1, 1), groups=8),
         conv((0, 32, 5, 5), 32, 3, padding=1, groups=8),
         conv((9, 48, 14, 15), 48, 3, padding=1, groups=6),
+        # weights of more than a share of the last cache, few pixels in a block, more or fewer by the number of threads
+        conv((16, 256, 2, 2), 256, 3, padding=1, bias=False),
         # depthwise: whole tiles, tails of columns and channels, borders, every phase of a stride, blocks of rows
         *(conv((1, 20, 4, w), 20, 3, padding=1, groups=20) for w in (1, 2, 7, 9, 16, 28)),
         *(conv((2, 20, 5, w), 20, 3, stride=2, padding=1, groups=20) for w in (1, 2, 13, 16, 30)),
