@@ -10,6 +10,7 @@ import convcore as cc
 from checks import machines
 from convcore import _core, nn, optim
 from convcore import functional as F
+from convcore.parameter import Parameter
 from math_cases import UNARY
 from networks import Network, assert_near
 from reference import Array
@@ -47,6 +48,18 @@ def fused(program: cc.CompiledProgram) -> list[str]:
 
 def assert_close(got: Array, expected: Array) -> None:
     np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
+
+
+class Channels(nn.Module):
+    """x * scale + shift; `only` one of them."""
+
+    def __init__(self, *shape: int, only: str = "") -> None:
+        self.scale, self.shift = (Parameter(image(*shape, seed=seed)) for seed in (5, 6))
+        self.only = only
+
+    def forward(self, x: Any) -> Any:
+        y = x if self.only == "shift" else self.scale * x
+        return y if self.only == "scale" else y + self.shift
 
 
 PATTERNS: dict[str, tuple[Layers, tuple[int, ...], str]] = {
@@ -92,6 +105,38 @@ PATTERNS: dict[str, tuple[Layers, tuple[int, ...], str]] = {
     "another activation": (lambda: nn.Sequential(nn.Conv2d(3, 4, 1), nn.LeakyReLU(0.1)), (1, 3, 4, 4), "1"),
     "no function of one variable": (lambda: nn.Sequential(nn.Conv2d(3, 4, 1), nn.Softmax()), (1, 3, 4, 4), ""),
     "no convolution": (lambda: nn.Sequential(nn.MaxPool2d(2), nn.BatchNorm2d(3), nn.ReLU()), (1, 3, 4, 4), "2"),
+    "channels": (
+        lambda: nn.Sequential(nn.Conv2d(3, 20, 3), nn.BatchNorm2d(20), Channels(20, 1, 1), nn.SiLU()),
+        (2, 3, 9, 7),
+        "1 2_2 2 2_4 2_3 3",
+    ),
+    "channels without a norm": (
+        lambda: nn.Sequential(nn.Conv2d(3, 5, 3, groups=1, bias=False), Channels(1, 5, 1, 1), nn.ReLU()),
+        (2, 3, 9, 7),
+        "1 1_2 2",
+    ),
+    "a product with channels": (
+        lambda: nn.Sequential(nn.ConvTranspose2d(6, 4, 3, groups=2), Channels(4, 1, 1, only="scale")),
+        (2, 6, 5, 5),
+        "1_2 1",
+    ),
+    "a late bias": (lambda: nn.Sequential(nn.Linear(7, 19), Channels(19, only="shift")), (3, 7), "1_2 1"),
+    "channels behind a norm": (
+        lambda: nn.Sequential(nn.MaxPool2d(2), nn.BatchNorm2d(20), Channels(20, 1, 1), nn.ReLU6()),
+        (2, 20, 5, 5),
+        "2_2 2 2_4 2_3 3",
+    ),
+    "channels once": (
+        lambda: nn.Sequential(nn.Conv2d(3, 4, 1), Channels(4, 1, 1), Channels(4, 1, 1)),
+        (1, 3, 4, 4),
+        "1_2 1 1_4 1_3",
+    ),
+    "a norm behind channels": (
+        lambda: nn.Sequential(nn.Conv2d(3, 4, 1), Channels(4, 1, 1), nn.BatchNorm2d(4)),
+        (1, 3, 4, 4),
+        "1_2 1 1_4 1_3",
+    ),
+    "rows": (lambda: nn.Sequential(nn.Conv2d(3, 4, 1), Channels(4, 1)), (1, 3, 4, 4), ""),
     "empty batch": (lambda: nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.ReLU()), (0, 3, 4, 4), "1 2"),
 }
 
@@ -373,6 +418,9 @@ def test_errors_still_name_the_layer() -> None:
         ({"batch_norm_eps": 1e-5}, "xwbw-mv", cc.ShapeError, r"weight.*4 channels, got \(4, 3\)"),
         ({}, "xwb----x", cc.ShapeError, r"residual.*output's shape \(2, 4\), got \(2, 3\)"),
         ({}, "xwbgbmvx", ValueError, "batch norm need batch_norm_eps"),
+        ({}, "xwb-----x", cc.ShapeError, r"scale.*4 channels, got \(2, 3\)"),
+        ({}, "xwb------x", cc.ShapeError, r"shift.*4 channels, got \(2, 3\)"),
+        ({}, "xwb-------b", ValueError, "11 inputs"),
         ({"statistics": 1}, "xwb", TypeError, "statistics"),
     ],
 )
@@ -387,6 +435,10 @@ def test_folded_batch_norms_are_for_inference() -> None:
     x, w, statistics = image(2, 3), image(4, 3), [np.ones(4, np.float32)] * 4
     with pytest.raises(ValueError, match="linear: batch_norm_eps is for inference only"):
         _core.backward("linear", {"batch_norm_eps": 1e-5}, [x, w, None, *statistics], [image(2, 4)], [True] * 7)
+    with pytest.raises(ValueError, match="linear: scale and shift are for inference only"):
+        _core.backward("linear", {}, [x, w, *[None] * 6, statistics[0]], [image(2, 4)], [True] * 9)
+    with pytest.raises(ValueError, match="batch_norm: scale and shift are for inference only"):
+        _core.backward("batch_norm", {}, [x, *[None] * 6, statistics[0][:3]], [x], [True] * 8)
 
 
 @pytest.mark.parametrize("activation", ["none", "relu6"])

@@ -12,7 +12,8 @@
 namespace convcore {
 namespace {
 
-constexpr size_t kConvolutionResidual = 7, kNormResidual = 5, kNormStatistics = 6;  // inputs
+// inputs
+constexpr size_t kConvolutionResidual = 7, kConvolutionScale = 8, kNormResidual = 5, kNormStatistics = 6, kNormScale = 7;
 
 bool is_convolution(const Node& node) {
   return node.kind == "conv2d" || node.kind == "conv_transpose2d" || node.kind == "linear";
@@ -24,12 +25,19 @@ void set_input(Node& node, size_t slot, int value) {
   node.inputs[slot] = value;
 }
 
+bool has_input(const Node& node, size_t slot) { return node.inputs.size() > slot && node.inputs[slot] >= 0; }
 size_t residual_slot(const Node& node) { return is_convolution(node) ? kConvolutionResidual : kNormResidual; }
+size_t scale_slot(const Node& node) { return is_convolution(node) ? kConvolutionScale : kNormScale; }
+size_t shift_slot(const Node& node) { return scale_slot(node) + 1; }
 
 bool takes_activation(const Node& node) {
   return (is_convolution(node) || is_norm(node)) && !node.attributes.has("activation");
 }
-bool takes_residual(const Node& node) { return takes_activation(node) && node.inputs.size() <= residual_slot(node); }
+bool takes_residual(const Node& node) { return takes_activation(node) && !has_input(node, residual_slot(node)); }
+bool takes_shift(const Node& node) { return takes_residual(node) && !has_input(node, shift_slot(node)); }
+bool takes_scale(const Node& node) { return takes_shift(node) && !has_input(node, scale_slot(node)); }
+
+bool is_bound(const Value& value) { return value.kind == ValueKind::parameter || value.kind == ValueKind::buffer; }
 
 class Fuser {
  public:
@@ -49,6 +57,7 @@ class Fuser {
       const std::string& kind = given[n].kind;
       take_activation(n);
       if (kind == "batch_norm" && !graph_.training()) fold(n);
+      if ((kind == "multiply" || kind == "add") && !graph_.training() && take_channels(n)) continue;
       if (kind == "add") take_add(n);
     }
     Fused fused{graph_, std::vector<int>(given.size(), -1)};
@@ -93,6 +102,41 @@ class Fuser {
     merge(p, n);
   }
 
+  // The bound memory behind v, one value for each channel of an operand beside it; -1: v is something else.
+  int bound_channels(int v, int64_t channels) const {
+    const Shape& shape = graph_.values()[v].spec.shape;
+    if (shape.rank() < 2 || shape[1] != channels || shape.size() != channels) return -1;
+    for (int p; (p = graph_.values()[v].producer) >= 0; v = given(p).inputs[0])
+      if (given(p).kind != "rearrange" && given(p).kind != "channels_last") return -1;
+    return is_bound(graph_.values()[v]) ? v : -1;
+  }
+
+  // A product with, or the addition of, one value for each channel.
+  bool take_channels(size_t n) {
+    const bool scales = given(n).kind == "multiply";
+    for (int i : {0, 1}) {
+      const int x = given(n).inputs[i], v = given(n).inputs[1 - i], p = sole_producer(x);
+      if (p < 0 || !(scales ? takes_scale(*kept_[p]) : takes_shift(*kept_[p]))) continue;
+      const Shape& shape = graph_.values()[x].spec.shape;
+      const int bound = bound_channels(v, shape[1]);
+      if (bound < 0 || !reads_bound_memory(*kept_[p])) continue;
+      set_input(*kept_[p], scales ? scale_slot(*kept_[p]) : shift_slot(*kept_[p]), bound);
+      release(v);
+      merge(p, n);
+      return true;
+    }
+    return false;
+  }
+
+  // One reader less of v; what makes it for nobody goes.
+  void release(int v) {
+    while (--readers_[v] == 0 && graph_.values()[v].producer >= 0) {
+      const int p = graph_.values()[v].producer;
+      kept_[p].reset();
+      v = given(p).inputs[0];
+    }
+  }
+
   void take_add(size_t n) {
     const std::vector<int>& operands = given(n).inputs;
     const auto shape = [&](int v) { return graph_.values()[v].spec.shape; };
@@ -111,15 +155,14 @@ class Fuser {
 
   // All but the first input are bound memory (or absent).
   bool reads_bound_memory(const Node& node) const {
-    return std::all_of(node.inputs.begin() + 1, node.inputs.end(), [&](int v) {
-      return v < 0 || graph_.values()[v].kind == ValueKind::parameter || graph_.values()[v].kind == ValueKind::buffer;
-    });
+    return std::all_of(node.inputs.begin() + 1, node.inputs.end(),
+                       [&](int v) { return v < 0 || is_bound(graph_.values()[v]); });
   }
 
   void fold(size_t n) {
     const Node& norm = given(n);
     const int p = sole_producer(norm.inputs[0]);
-    if (p < 0 || !is_convolution(*kept_[p]) || !takes_residual(*kept_[p])) return;
+    if (p < 0 || !is_convolution(*kept_[p]) || !takes_scale(*kept_[p])) return;
     Node& conv = *kept_[p];
     if (conv.attributes.has("batch_norm_eps") || !reads_bound_memory(conv) || !reads_bound_memory(norm)) return;
     conv.attributes.set("batch_norm_eps", norm.attributes.number(norm.kind, "eps", 1e-5));
@@ -131,7 +174,7 @@ class Fuser {
   bool weights_outgrow_caches() const {
     int64_t bytes = 0;
     for (const Value& value : graph_.values())
-      if (value.kind == ValueKind::parameter || value.kind == ValueKind::buffer)
+      if (is_bound(value))
         bytes += value.spec.shape.size() * size_of(value.spec.dtype);
     return bytes > cpu_info().l3 / 2;
   }

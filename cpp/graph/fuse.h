@@ -14,14 +14,15 @@ struct Fused {
   std::vector<int> node;  // by node of the given graph: the one of `graph` in its place; -1: an earlier one took it in
 };
 
-//   inference   convolution -> [batch_norm] -> [add] -> [relu | relu6]
-//   training    convolution -> [add] -> [relu | relu6]
-//   both        batch_norm -> [add] -> [relu | relu6]
+//   inference   convolution -> [batch_norm] -> [multiply] -> [add] -> [add] -> [any function of one variable]
+//               batch_norm -> [multiply] -> [add] -> [add] -> [relu | relu6]
+//   training    convolution | batch_norm -> [add] -> [relu | relu6]
 // Each arrow is a value that nothing else reads and that is no output. A batch norm that is folded must read parameters
 // and buffers alone, as must the convolution it goes into: weights are scaled when they are packed, which is to be
-// seldom. Both operands of the add must have its shape; what it adds becomes the residual of the operand that is
-// computed last. In training, a convolution also gives a batch norm that reads it the statistics, if its algorithm can.
-// A fused node keeps the name of its first.
+// seldom. So must the product and the first addition, of one value for each channel. Both operands of the second
+// addition must have its shape; what it adds becomes the residual of the operand that is computed last. In training, a
+// convolution also gives a batch norm that reads it the statistics, if its algorithm can. A fused node keeps the name
+// of its first.
 Fused fuse(const Graph& graph);
 
 }  // namespace convcore

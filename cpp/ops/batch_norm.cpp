@@ -14,7 +14,7 @@ namespace {
 
 constexpr std::string_view kKind = "batch_norm";
 constexpr int64_t kCachedShare = 4;  // outputs larger than this part of L3 go past it
-enum Input { kX, kWeight, kBias, kRunningMean, kRunningVar, kResidual, kStatistics, kInputs };
+enum Input { kX, kWeight, kBias, kRunningMean, kRunningVar, kResidual, kStatistics, kScale, kShift, kInputs };
 
 NormActivation parse_activation(const Attributes& attributes) {
   const std::string name = attributes.text(kKind, "activation", "none");
@@ -66,6 +66,14 @@ class BatchNorm : public Op {
       check_dtype(kKind, "residual", inputs[kResidual], DType::f32);
       require<ShapeError>(inputs[kResidual].shape == x, kKind, "residual must have the shape of x, got residual: ",
                           inputs[kResidual].shape, ", x: ", x);
+    }
+    for (size_t i : {kScale, kShift}) {
+      if (!is_present(inputs, i)) continue;
+      const char* name = i == kScale ? "scale" : "shift";
+      check_dtype(kKind, name, inputs[i], DType::f32);
+      require(!training, kKind, "scale and shift are for inference only");
+      require<ShapeError>(inputs[i].shape.size() == channels_, kKind, name, " needs one value for each of ", channels_,
+                          " channels, got ", inputs[i].shape);
     }
     given_rows_ = is_present(inputs, kStatistics) ? check_statistics(inputs[kStatistics]) : 0;
     return {inputs[kX]};
@@ -250,11 +258,16 @@ class BatchNorm : public Op {
 
   NormCoefficients running_coefficients(const OpCall& call, const Scratch& scratch) const {
     const float *weight = tensor_at(call.inputs, kWeight).f32(), *bias = tensor_at(call.inputs, kBias).f32();
+    const float *by = tensor_at(call.inputs, kScale).f32(), *added = tensor_at(call.inputs, kShift).f32();
     const float* mean = call.inputs[kRunningMean].f32();
     table().norm.fold(channels_, mean, call.inputs[kRunningVar].f32(), weight, bias, static_cast<float>(eps_),
                       scratch.scale, scratch.shift);
-    if (!bias) std::fill_n(scratch.shift, channels_, 0.0f);
-    return {mean, scratch.scale, bias ? bias : scratch.shift};
+    for (int64_t c = 0; c < channels_; ++c) {
+      const float factor = by ? by[c] : 1.0f;
+      scratch.scale[c] *= factor;
+      scratch.shift[c] = (bias ? bias[c] * factor : 0.0f) + (added ? added[c] : 0.0f);
+    }
+    return {mean, scratch.scale, scratch.shift};
   }
 
   // The gradients of weight and bias. An empty batch has no sums, and saved no invstd.

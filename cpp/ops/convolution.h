@@ -15,8 +15,6 @@ namespace convcore {
 
 enum class Pass { forward, backward_input, backward_weight };
 
-// What happens to an output before it is stored: clamp(sum + bias + residual, lower, upper). (0, inf) is ReLU, (0, 6)
-// ReLU6.
 // A function of what was stored, applied while that is in the cache.
 struct Finish {
   void (*function)(int64_t rows, int64_t columns, ConstRows x, Rows y, Coefficients coefficients) = nullptr;
@@ -28,6 +26,8 @@ struct Finish {
   }
 };
 
+// What happens to an output before it is stored: clamp(sum + bias + residual, lower, upper). (0, inf) is ReLU, (0, 6)
+// ReLU6.
 struct Epilogue {
   const float* bias = nullptr;      // one per output channel, or null
   const float* residual = nullptr;  // of out's shape, `residual_pitch` floats from pixel to pixel, or null. It may be

@@ -41,6 +41,7 @@ ConvolutionOp::ConvolutionOp(std::string_view kind, Pass forward_pass, const Att
 }
 
 std::vector<TensorSpec> ConvolutionOp::plan(std::span<const TensorSpec> inputs, bool training) {
+  folds_ = has_norm() || is_present(inputs, kScale) || is_present(inputs, kShift);
   check_kinds(inputs, training);
   has_bias_ = is_present(inputs, kBias);
   Shape output;
@@ -64,11 +65,13 @@ std::vector<TensorSpec> ConvolutionOp::plan(std::span<const TensorSpec> inputs, 
 }
 
 void ConvolutionOp::check_kinds(std::span<const TensorSpec> inputs, bool training) const {
-  require(!training || !folds(), kind_, "batch_norm_eps is for inference only");
+  require(!training || !has_norm(), kind_, "batch_norm_eps is for inference only");
+  require(!training || !folds_, kind_, "scale and shift are for inference only");
   require(!training || !activation_ || clamps(), kind_, "in training, activation must be none, relu or relu6");
   const size_t count = inputs.size();
-  require(count == kInputs || (folds() ? count == kResidual : count == kBias || count == kNormWeight), kind_,
-          folds() ? "takes x, weight, bias and the four of a batch norm" : "takes x, weight and an optional bias",
+  require((count > kResidual && count <= kInputs) ||
+              (has_norm() ? count == kResidual : count == kBias || count == kNormWeight),
+          kind_, has_norm() ? "takes x, weight, bias and the four of a batch norm" : "takes x, weight and an optional bias",
           ", got ", count, " inputs");
   for (const TensorSpec& input : inputs)
     require<TypeError>(input.dtype == DType::f32, kind_, "inputs must be float32, got ", name_of(input.dtype));
@@ -77,13 +80,17 @@ void ConvolutionOp::check_kinds(std::span<const TensorSpec> inputs, bool trainin
 void ConvolutionOp::check_fused(std::span<const TensorSpec> inputs, const Shape& output) const {
   static constexpr const char* names[] = {"weight", "bias", "running_mean", "running_var"};
   for (size_t i = kNormWeight; i < std::min<size_t>(inputs.size(), kResidual); ++i) {
-    if ((i < kNormMean || !folds()) && !is_present(inputs, i)) continue;
-    require(folds(), kind_, "the inputs of a batch norm need batch_norm_eps");
+    if ((i < kNormMean || !has_norm()) && !is_present(inputs, i)) continue;
+    require(has_norm(), kind_, "the inputs of a batch norm need batch_norm_eps");
     require<ShapeError>(inputs[i].shape == Shape{output_channels_}, kind_, "the batch norm's ", names[i - kNormWeight],
                         " needs one value for each of ", output_channels_, " channels, got ", inputs[i].shape);
   }
   require<ShapeError>(!is_present(inputs, kResidual) || inputs[kResidual].shape == output, kind_,
-                      "the residual must have the output's shape ", output, ", got ", inputs.back().shape);
+                      "the residual must have the output's shape ", output, ", got ", inputs[kResidual].shape);
+  for (size_t i : {kScale, kShift})
+    require<ShapeError>(!is_present(inputs, i) || inputs[i].shape.size() == output_channels_, kind_,
+                        i == kScale ? "scale" : "shift", " needs one value for each of ", output_channels_,
+                        " channels, got ", inputs[i].shape);
 }
 
 OpNeeds ConvolutionOp::needs() const {
@@ -96,7 +103,7 @@ OpNeeds ConvolutionOp::needs() const {
   }
   needs.packed = forward_->packed_bytes();
   needs.forward = forward_->workspace_bytes();
-  if (folds()) {
+  if (folds_) {
     const size_t channels = static_cast<size_t>(output_channels_) * 4;
     const size_t weights = static_cast<size_t>(g_.o * g_.c_per_group() * g_.taps()) * 4;
     needs.packed = align_up(needs.packed) + channels;
@@ -130,14 +137,20 @@ void ConvolutionOp::scale_weights(const float* weight, const float* scale, float
 // Into the workspace go scale and the scaled weights, which are then packed as weights are.
 void ConvolutionOp::pack(const OpCall& call) const {
   const float* weight = call.inputs[kWeight].f32();
-  if (!folds()) return forward_->pack(weight, call.packed);
-  const auto norm = [&](Input i) { return call.inputs[i].shape.rank() > 0 ? call.inputs[i].f32() : nullptr; };
-  const float *mean = norm(kNormMean), *own = bias(call);
+  if (!folds_) return forward_->pack(weight, call.packed);
+  const auto given = [&](Input i) { return tensor_at(call.inputs, i).f32(); };
+  const float *mean = given(kNormMean), *own = bias(call), *by = given(kScale), *added = given(kShift);
   float *shift = folded_bias(call), *scale = reinterpret_cast<float*>(call.workspace);
   float* scaled = reinterpret_cast<float*>(call.workspace + align_up(static_cast<size_t>(output_channels_) * 4));
-  for (int64_t o = 0; o < output_channels_; ++o) shift[o] = own ? mean[o] - own[o] : mean[o];
-  table().norm.fold(output_channels_, shift, norm(kNormVariance), norm(kNormWeight), norm(kNormBias),
-                    static_cast<float>(batch_norm_eps_), scale, shift);
+  for (int64_t o = 0; o < output_channels_; ++o) shift[o] = (mean ? mean[o] : 0.0f) - (own ? own[o] : 0.0f);
+  if (has_norm()) {
+    table().norm.fold(output_channels_, shift, given(kNormVariance), given(kNormWeight), given(kNormBias),
+                      static_cast<float>(batch_norm_eps_), scale, shift);
+  } else {
+    for (int64_t o = 0; o < output_channels_; ++o) scale[o] = 1, shift[o] = -shift[o];
+  }
+  for (int64_t o = 0; by && o < output_channels_; ++o) scale[o] *= by[o], shift[o] *= by[o];
+  for (int64_t o = 0; added && o < output_channels_; ++o) shift[o] += added[o];
   scale_weights(weight, scale, scaled);
   forward_->pack(scaled, call.packed);
 }
@@ -183,7 +196,7 @@ void ConvolutionOp::set_activation(Epilogue& epilogue) const {
 void ConvolutionOp::forward(const OpCall& call) const {
   const Tensor residual = tensor_at(call.inputs, kResidual);
   Epilogue epilogue;
-  epilogue.bias = folds() ? folded_bias(call) : bias(call);
+  epilogue.bias = folds_ ? folded_bias(call) : bias(call);
   epilogue.residual = residual.f32();
   epilogue.residual_pitch = residual.pitch;
   set_activation(epilogue);

@@ -8,6 +8,8 @@
 //   batch_norm_eps  inference only: inputs 3 to 6 are a batch norm's weight, bias (each may be absent), running_mean,
 //                   running_var; with scale[o] = weight[o] / sqrt(running_var[o] + eps), what is packed is
 //                   w[o] * scale[o]  and  (bias[o] - running_mean[o]) * scale[o] + batch norm's bias[o]
+//   inputs 8, 9     inference only: after the batch norm, each channel is multiplied with its value of 8, and gets that
+//                   of 9 added, which is packed as well
 //   cold_weights    true, for inference: the network's weights outgrow the caches
 //   statistics      true: where the algorithm can (ConvMap::statistic_parts()), there is a second output, (parts,
 //                   1 + 2 * channels): of each part of y its number of pixels, and each channel's mean and sum of
@@ -36,7 +38,7 @@ class ConvolutionOp : public Op {
   OpNeeds needs() const override;
   bool is_dense(int input) const override { return input > 0 && input != kResidual; }
   bool forward_reads_input(int input) const override {
-    return backward_weight_ || (input != kWeight && (!folds() || input < kBias || input == kResidual));
+    return backward_weight_ || (input != kWeight && (!folds_ || input < kBias || input == kResidual));
   }
   bool can_run_in_place(int input) const override { return input == kResidual; }
   bool has_gradient(int output) const override { return output == 0; }
@@ -60,14 +62,14 @@ class ConvolutionOp : public Op {
   virtual Conv2dGeometry geometry(const Shape& x, const Shape& weight, const Shape& bias, Shape* output) const = 0;
 
  private:
-  enum Input { kX, kWeight, kBias, kNormWeight, kNormBias, kNormMean, kNormVariance, kResidual, kInputs };
+  enum Input { kX, kWeight, kBias, kNormWeight, kNormBias, kNormMean, kNormVariance, kResidual, kScale, kShift, kInputs };
 
-  bool folds() const { return batch_norm_eps_ > 0; }
+  bool has_norm() const { return batch_norm_eps_ > 0; }
   void check_kinds(std::span<const TensorSpec> inputs, bool training) const;
   void check_fused(std::span<const TensorSpec> inputs, const Shape& output) const;
   int64_t statistic_parts() const { return wants_statistics_ ? forward_->statistic_parts() : 0; }
   const float* bias(const OpCall& call) const { return has_bias_ ? call.inputs[2].f32() : nullptr; }
-  // Where pack() leaves the bias of a folded batch norm.
+  // Where pack() leaves the bias that all folded together make.
   float* folded_bias(const OpCall& call) const;
   void scale_weights(const float* weight, const float* scale, float* scaled) const;
   void widen_statistics(float* rows) const;
@@ -79,7 +81,7 @@ class ConvolutionOp : public Op {
   std::string wanted_, algorithm_, input_algorithm_, weight_algorithm_;
   Conv2dGeometry g_;
   int64_t output_channels_ = 0;
-  bool has_bias_ = false, wants_statistics_ = false, cold_weights_ = false;
+  bool has_bias_ = false, folds_ = false, wants_statistics_ = false, cold_weights_ = false;
   double batch_norm_eps_ = 0;  // 0: no batch norm
   std::optional<ActivationFunction> activation_;
   std::unique_ptr<ConvMap> forward_, backward_input_;
