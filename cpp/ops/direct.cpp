@@ -393,7 +393,7 @@ void DirectConvolution::multiply(const Task& task, const Slice& slice, const Ten
   const int64_t tiles = by_rows ? 0 : ceil_div(pixels, tile_.mr);
   const float* w = panels + p.weights / s_.in_c * slice.channels;
   // By the shape alone, not by the pixels of this task: chunks decide how sums are rounded.
-  const bool streams = past_caches_ && segments > 0 && slice.channels == s_.in_c;
+  const bool streams = (past_caches_ || s_.cold) && segments > 0 && slice.channels == s_.in_c;
   const int64_t chunk_floats = cpu_info().l2 / 4 / 4;
   const int64_t chunk =
       std::max<int64_t>(streams ? std::min(chunk_floats / (length * columns), segments) : segments, 1);
@@ -429,7 +429,7 @@ void DirectConvolution::multiply(const Task& task, const Slice& slice, const Ten
       const bool first_chunk = first_slice && s == 0, last_chunk = s + count == segments;
       const float* part = w + s * length * columns;
       TileStore own = last_chunk ? store : TileStore{};
-      if (streams && tiles > 1 && (!last_chunk || q + 1 < task.panels)) {
+      if (streams && tiles > 1 && tiles <= columns && (!last_chunk || q + 1 < task.panels)) {
         own.ahead = last_chunk ? w + slice.panel_floats : part + count * length * columns;
         own.ahead_lines = static_cast<int>(ceil_div(columns, tiles));
       }

@@ -28,6 +28,7 @@ struct DirectShape {
   int64_t w_in, w_out, w_group;  // floats between input channels, output channels and groups in the weights
   int64_t taps;                  // kH * kW: a run of floats in the weights, and the shorter one of w_in and w_out
   std::vector<SubConvolution> parts;
+  bool cold = false;             // the packed weights come from memory
 };
 
 DirectShape direct_forward(const Conv2dGeometry& g);

@@ -2,6 +2,7 @@
 #include "ops/winograd_map.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/cpu.h"
 #include "base/memory.h"
@@ -15,6 +16,7 @@ namespace {
 constexpr int64_t kLine = 16;         // floats in a cache line
 constexpr int64_t kPackChannels = 8;  // input channels whose taps lie in L1 while pack() transforms them
 constexpr int64_t kMaxWidth = 64;     // of a panel
+constexpr double kOwnShare = 0.5;     // of L2: a V as small is made by each thread, sooner than others' is fetched
 constexpr int64_t kNarrow = 32;       // output channels: a tile is little work, and waits for what it overwrites
 
 // An odd number of lines: the points, written one after the other, then fall into different sets of the caches.
@@ -209,16 +211,17 @@ SharedWinograd::SharedWinograd(const WinogradPlan& plan)
     block_tiles_ = std::max(block_tiles_, parts_.first(last) - parts_.first(part));
   }
   slots_ = std::clamp<int64_t>(panels_, 1, slots_);
+  own_v_ = slots_ > 1 && v_bytes() <= static_cast<size_t>(kOwnShare * static_cast<double>(cpu_info().l2));
 }
 
 size_t SharedWinograd::packed_bytes() const {
   return from_taps_ ? static_cast<size_t>(panels_ * s_.in_c * 9 * panel_.nr) * 4 : u_bytes();
 }
 size_t SharedWinograd::slot_bytes() const {
-  return bytes({nullptr, chunk_step_, 0}) + bytes(m_layout(nullptr, block_tiles_));
+  return (own_v_ ? kAlignment + v_bytes() : 0) + bytes({nullptr, chunk_step_, 0}) + bytes(m_layout(nullptr, block_tiles_));
 }
 size_t SharedWinograd::workspace_bytes() const {
-  return bytes(v_layout(nullptr, block_tiles_)) + static_cast<size_t>(slots_) * slot_bytes();
+  return (own_v_ ? 0 : v_bytes()) + static_cast<size_t>(slots_) * slot_bytes();
 }
 
 void SharedWinograd::pack(const float* weight, std::byte* packed) const {
@@ -235,16 +238,30 @@ void SharedWinograd::pack(const float* weight, std::byte* packed) const {
 
 void SharedWinograd::run(const Tensor& in, const std::byte* packed, const Epilogue& epilogue, const Tensor& out,
                          std::byte* workspace) const {
-  const PointMatrices v = v_layout(reinterpret_cast<float*>(workspace), block_tiles_);
+  const float* weights = reinterpret_cast<const float*>(packed);
+  std::byte* slots = workspace + (own_v_ ? 0 : v_bytes());
+  const auto slot_at = [&](int64_t slot) { return slots + static_cast<size_t>(slot) * slot_bytes(); };
   for (int64_t part = 0; part < parts_.count(); part += block_parts_) {
     const int64_t last_part = std::min(part + block_parts_, parts_.count());
     const int64_t first = parts_.first(part), tiles = parts_.first(last_part) - first;
+    const int64_t cost = 2 * s_.points() * tiles * s_.in_c * panel_.nr;
+    if (own_v_) {
+      for (int64_t slot = 0; slot < slots_; ++slot) *reinterpret_cast<bool*>(slot_at(slot)) = false;
+      parallel_tasks(panels_, slots_, cost, [&](int64_t slot, int64_t panel) {
+        bool& made = *reinterpret_cast<bool*>(slot_at(slot));
+        std::byte* own = slot_at(slot) + kAlignment;
+        const PointMatrices v = v_layout(reinterpret_cast<float*>(own), block_tiles_);
+        if (!std::exchange(made, true)) transform_input(in, first, first + tiles, v);
+        run_panel(panel, part, last_part, v, weights, epilogue, out, own + v_bytes());
+      });
+      continue;
+    }
+    const PointMatrices v = v_layout(reinterpret_cast<float*>(workspace), block_tiles_);
     parallel_for(tiles, 1, 4 * s_.points() * s_.in_c, [&](int64_t begin, int64_t end) {
       transform_input(in, first + begin, first + end, {v.data + begin * v.pitch, v.step, v.pitch});
     });
-    parallel_tasks(panels_, slots_, 2 * s_.points() * tiles * s_.in_c * panel_.nr, [&](int64_t slot, int64_t panel) {
-      run_panel(panel, part, last_part, v, reinterpret_cast<const float*>(packed), epilogue, out,
-                workspace + bytes(v) + static_cast<size_t>(slot) * slot_bytes());
+    parallel_tasks(panels_, slots_, cost, [&](int64_t slot, int64_t panel) {
+      run_panel(panel, part, last_part, v, weights, epilogue, out, slot_at(slot));
     });
   }
 }
@@ -257,7 +274,8 @@ void SharedWinograd::run_panel(int64_t panel, int64_t first_part, int64_t last_p
   const PointMatrices m = m_layout(reinterpret_cast<float*>(scratch + bytes({nullptr, chunk_step_, 0})), block_tiles_);
   if (!from_taps_) multiply(tiles, v, 0, s_.in_c, packed + panel * s_.points() * u_step(), u_step(), m, {});
   for (int64_t c = 0; from_taps_ && c < s_.in_c; c += chunk_) {
-    const int64_t length = std::min(chunk_, s_.in_c - c), following = std::min(chunk_, s_.in_c - c - length);
+    const int64_t length = std::min(chunk_, s_.in_c - c), left = (panels_ - panel) * s_.in_c - c - length;
+    const int64_t following = std::min(chunk_, left);
     const float* from = packed + (panel * s_.in_c + c) * channel;
     transforms_.filter(taps(from, length), u, chunk_step_);
     multiply(tiles, v, c, length, u, chunk_step_, m,

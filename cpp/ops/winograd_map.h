@@ -4,8 +4,9 @@
 // channels):
 //  * BlockedWinograd, for many tiles: a thread takes a part of the tiles through all steps; V and M stay in its L2, and
 //    U, packed, streams by.
-//  * SharedWinograd, for few tiles or large weights: all threads make V of some parts, then each takes panels of output
-//    channels. U is packed; or made from packed taps, a quarter of its bytes, piece by piece when it is needed.
+//  * SharedWinograd, for few tiles or large weights: all threads make V of some parts, or each its own where it is
+//    small, then each takes panels of output channels. U is packed; or made from packed taps, a quarter of its bytes,
+//    piece by piece when it is needed.
 #pragma once
 
 #include "base/memory.h"
@@ -105,10 +106,12 @@ class SharedWinograd final : public WinogradMap {
            std::byte* workspace) const override;
 
  private:
+  size_t v_bytes() const { return bytes(v_layout(nullptr, block_tiles_)); }
   size_t slot_bytes() const;
   void run_panel(int64_t panel, int64_t first_part, int64_t last_part, const PointMatrices& v, const float* packed,
                  const Epilogue& epilogue, const Tensor& out, std::byte* scratch) const;
 
+  bool own_v_ = false;          // each thread makes all of V for itself
   bool from_taps_;              // U is made from packed taps when it is needed, else packed
   int64_t block_parts_;         // parts that share a V
   int64_t block_tiles_ = 0;     // of the largest such block
