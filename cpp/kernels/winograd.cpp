@@ -179,9 +179,11 @@ void output(const float* m, int64_t step, int64_t channels, const WinogradStore&
   });
 }
 
+constexpr int kLine = 16;  // floats of a cache line
+
 // Rows of V are reached as one of three from a pointer, so that pointers fit the registers.
 template <int M, int V>
-void multiply_rows(const WinogradProduct& g, int64_t tile) {
+void multiply_rows(const WinogradProduct& g, int64_t tile, const float* ahead, int lines) {
   constexpr int kGroup = 3, kPointers = (M + kGroup - 1) / kGroup;
   const int64_t pitch = g.v_pitch;
   const float *a[kPointers], *b = g.u;
@@ -192,6 +194,8 @@ void multiply_rows(const WinogradProduct& g, int64_t tile) {
     Vec row[V];
     CC_UNROLL for (int v = 0; v < V; ++v) row[v] = load(b + v * kLanes);
     b += V * kLanes;
+    for (int i = 0; i < lines; ++i) __builtin_prefetch(ahead + i * kLine, 0, 2);
+    ahead += V * kLanes;
     CC_UNROLL for (int i = 0; i < M; ++i) {
       if (i % kGroup == 0) a[i / kGroup] = here(a[i / kGroup]);
       const Vec x = set1(a[i / kGroup][i % kGroup * pitch]);
@@ -209,25 +213,27 @@ void multiply_rows(const WinogradProduct& g, int64_t tile) {
 }
 
 template <int M, int V>
-void multiply_some(int rows, const WinogradProduct& g, int64_t tile) {
+void multiply_some(int rows, const WinogradProduct& g, int64_t tile, const float* ahead, int lines) {
   if constexpr (M > 1) {
-    if (rows < M) return multiply_some<M - 1, V>(rows, g, tile);
+    if (rows < M) return multiply_some<M - 1, V>(rows, g, tile, ahead, lines);
   }
-  multiply_rows<M, V>(g, tile);
+  multiply_rows<M, V>(g, tile, ahead, lines);
 }
 
 template <int M, int V>
 void multiply(const WinogradProduct& g) {
   const int64_t parts = (g.tiles + M - 1) / M;
+  constexpr int64_t kLines = V * kLanes > kLine ? V * kLanes / kLine : 1;  // of a row of U
   for (int64_t i = 0; i < parts; ++i) {  // shared out evenly: no thin last rows
     const int64_t first = g.tiles * i / parts, last = g.tiles * (i + 1) / parts;
-    multiply_some<M, V>(static_cast<int>(last - first), g, first);
+    const int64_t line = kLines * i / parts, lines = g.ahead ? kLines * (i + 1) / parts - line : 0;
+    multiply_some<M, V>(static_cast<int>(last - first), g, first, g.ahead + line * kLine, static_cast<int>(lines));
   }
 }
 
 template <int M, int V>
-constexpr WinogradPanel panel() {
-  return {M, V * kLanes, multiply<M, V>};
+constexpr WinogradPanel panel(float efficiency) {
+  return {M, V * kLanes, efficiency, multiply<M, V>};
 }
 
 template <class F>
@@ -240,11 +246,11 @@ constexpr WinogradTransforms transforms() {
 WinogradKernels winograd_kernels() {
   WinogradKernels all{transforms<Six>(), transforms<Four>(), 2, {}};
 #if CC_ISA_NUMBER == CC_ISA_avx512
-  all.panels = 3, all.panel[0] = panel<16, 1>(), all.panel[1] = panel<14, 2>(), all.panel[2] = panel<6, 4>();
+  all.panels = 3, all.panel[0] = panel<16, 1>(0.8f), all.panel[1] = panel<14, 2>(0.95f), all.panel[2] = panel<6, 4>(0.87f);
 #elif CC_ISA_NUMBER == CC_ISA_neon
-  all.panels = 3, all.panel[0] = panel<12, 1>(), all.panel[1] = panel<12, 2>(), all.panel[2] = panel<6, 4>();
+  all.panels = 3, all.panel[0] = panel<12, 1>(0.8f), all.panel[1] = panel<12, 2>(0.95f), all.panel[2] = panel<6, 4>(0.95f);
 #else
-  all.panel[0] = panel<12, 1>(), all.panel[1] = panel<6, 2>();
+  all.panel[0] = panel<12, 1>(0.85f), all.panel[1] = panel<6, 2>(0.95f);
 #endif
   return all;
 }

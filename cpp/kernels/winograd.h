@@ -69,11 +69,14 @@ struct WinogradProduct {
   const float* u;
   float* m;
   bool accumulate;
+  const float* ahead = nullptr;  // as much as U, to be fetched meanwhile; or null
 };
 
-// A panel of nr columns, multiplied up to mr tiles at a time.
+// A panel of nr columns, multiplied up to mr tiles at a time. efficiency: share of the FMA peak that long products reach
+// (measured for avx2 and avx512, estimated for the others).
 struct WinogradPanel {
   int mr, nr;
+  float efficiency;
   void (*multiply)(const WinogradProduct& product);
 };
 

@@ -35,7 +35,8 @@ WinogradMap::WinogradMap(const WinogradPlan& plan)
       panel_(plan.panel),
       parts_(s_, plan.part_tiles),
       panels_(ceil_div(s_.out_c, panel_.nr)),
-      slots_(plan.threads) {}
+      slots_(plan.threads),
+      fetch_u_(plan.way != WinogradWay::shared_taps && u_bytes() > static_cast<size_t>(cpu_info().l2 / 2)) {}
 
 PointMatrices WinogradMap::v_layout(float* data, int64_t tiles) const {
   const int64_t lines = ceil_div(s_.in_c, kLine);
@@ -91,8 +92,9 @@ void WinogradMap::multiply(int64_t tiles, const PointMatrices& v, int64_t channe
   for (int64_t p = 0; p < s_.points(); ++p) {
     ahead.step();
     outputs.step();
-    panel_.multiply(
-        {tiles, length, v.data + p * v.step + channel, v.pitch, u + p * u_step, m.data + p * m.step, channel > 0});
+    const float* point = u + p * u_step;
+    panel_.multiply({tiles, length, v.data + p * v.step + channel, v.pitch, point, m.data + p * m.step, channel > 0,
+                     fetch_u_ ? point + u_step : nullptr});
   }
 }
 

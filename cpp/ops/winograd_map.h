@@ -80,6 +80,7 @@ class WinogradMap : public ConvMap {
   WinogradPanel panel_;
   WinogradParts parts_;
   int64_t panels_, slots_;
+  bool fetch_u_;  // each point's U, or the next panel's, is fetched while the one before is multiplied
 };
 
 class BlockedWinograd final : public WinogradMap {

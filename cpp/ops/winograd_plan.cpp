@@ -39,21 +39,21 @@ int64_t WinogradParts::pixel(int64_t part) const {
 
 namespace {
 
-// The model counts cycles of one core that starts two vector multiply-adds a cycle. Beyond L2, memory is counted on
-// top: little of it hides behind the products. Measured on Zen 5 (AVX-512 and AVX2).
+// The model counts cycles of one core that starts two vector multiply-adds a cycle. Weights are read while products run;
+// all else beyond L2 is counted on top. Measured on Zen 5 (AVX-512 and AVX2).
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
-constexpr double kProducts = 0.95;  // share of the multiply-add rate that long products reach
 constexpr double kStep = 4;         // cycles that a step of a product takes at least: the latency of a multiply-add
 constexpr double kCall = 12;        // cycles around a product of a few tiles
 constexpr double kInput = 16, kOutput = 24, kFilter = 20;  // bytes a cycle of V and U written, M read, by transforms
 constexpr double kTaps = 10;                               // bytes a cycle of packed taps
 constexpr double kReadL3 = 100, kReadMemory = 12, kWriteL3 = 16, kWriteMemory = 5;  // bytes a cycle
-constexpr double kReadCold = 5;  // of weights that nothing fetched before
+constexpr double kReadAhead = 9.5;  // of weights that are fetched from memory while products run
+constexpr double kOverlap = 0.15;   // share of the shorter one of two that run at the same time, which still shows
 // Of what packing takes: backward-input packs in each call; forward in each of training, once in inference.
 double pack_share(const WinogradShape& s) { return s.cold ? 0 : s.turned ? 1 : 0.5; }
 // Work should fall into a multiple of kUnits equal pieces, for threads: else it costs up to kImbalance * (kUnits - 1)
 // more.
-constexpr double kUnits = 4, kImbalance = 0.25;
+constexpr double kUnits = 4, kImbalance = 0.2;
 constexpr int64_t kBlockTiles[] = {16, 32, 64};  // parts of BlockedWinograd
 constexpr int64_t kSharedTiles = 16;             // parts of SharedWinograd: their outputs are in L1 for the moments
 constexpr double kDirectPixels = 512;            // a block of the direct algorithm
@@ -64,9 +64,11 @@ double traffic(double read, double written, double resident) {
   if (resident <= 0.5 * static_cast<double>(cpu_info().l3)) return read / kReadL3 + written / kWriteL3;
   return read / kReadMemory + written / kWriteMemory;
 }
-// The same for weights that are read `visits` times.
-double weights(const WinogradShape& s, double visits, double bytes) {
-  return s.cold ? bytes / kReadCold + traffic((visits - 1) * bytes, 0, bytes) : traffic(visits * bytes, 0, bytes);
+// Products that take so long, and read weights `visits` times meanwhile.
+double behind(double products, const WinogradShape& s, double visits, double bytes) {
+  const double reading =
+      s.cold ? bytes / kReadAhead + traffic((visits - 1) * bytes, 0, bytes) : traffic(visits * bytes, 0, bytes);
+  return std::max(products, reading) + kOverlap * std::min(products, reading);
 }
 double imbalance(int64_t pieces) {
   const double n = static_cast<double>(std::max<int64_t>(pieces, 1));
@@ -87,7 +89,7 @@ class WinogradCost {
   double blocked(const WinogradParts& parts) const {
     const double count = static_cast<double>(parts.count()), tiles = static_cast<double>(s_.tiles());
     const double most = static_cast<double>(parts.most()), panels = static_cast<double>(panels_);
-    const double run = tiles * transforms() + count * products(parts.most(), s_.in_c) + weights(s_, count, u_) +
+    const double run = tiles * transforms() + behind(count * products(parts.most(), s_.in_c), s_, count, u_) +
                        traffic(tiles * v_ * panels, tiles * v_, most * (v_ + m_));
     return run * imbalance(parts.count()) + pack_share(s_) * pack_u();
   }
@@ -95,10 +97,11 @@ class WinogradCost {
     const double tiles = static_cast<double>(s_.tiles()), block = static_cast<double>(block_tiles);
     const double blocks = std::max(1.0, tiles / block), panels = static_cast<double>(panels_);
     const double chunks = from_taps ? static_cast<double>(ceil_div(s_.in_c, chunk)) : 1;
-    const double u = from_taps ? blocks * u_ / kFilter + weights(s_, blocks, taps_) : weights(s_, blocks, u_);
+    const double multiplied = blocks * chunks * products(block_tiles, from_taps ? chunk : s_.in_c);
     const double run = tiles * transforms() + traffic(tiles * v_ * panels, tiles * v_, block * v_) +
                        traffic(tiles * m_ * panels, tiles * m_ * panels, block * m_) +
-                       blocks * chunks * products(block_tiles, from_taps ? chunk : s_.in_c) + u;
+                       behind(multiplied, s_, blocks, from_taps ? taps_ : u_) +
+                       (from_taps ? blocks * u_ / kFilter : 0);
     return run * imbalance(panels_) + pack_share(s_) * (from_taps ? pack_taps() : pack_u());
   }
 
@@ -120,7 +123,7 @@ class WinogradCost {
   double products(int64_t tiles, int64_t length) const {
     const int64_t calls = std::max<int64_t>(1, ceil_div(tiles, panel_.mr));
     const double rows = static_cast<double>(tiles) / static_cast<double>(calls), vectors = panel_.nr / lanes_;
-    const double step = std::max({rows * vectors / 2 / kProducts, (rows + vectors) / 2, kStep});
+    const double step = std::max({rows * vectors / 2 / panel_.efficiency, (rows + vectors) / 2, kStep});
     return static_cast<double>(s_.points() * panels_ * calls) *
            (static_cast<double>(length) * step + kCall + rows * vectors);
   }
@@ -165,7 +168,7 @@ double direct_cycles(const Conv2dGeometry& g, Pass pass) {
   const double pixels = static_cast<double>(s.n * s.out_h * s.out_w);
   const double depth = static_cast<double>(9 * s.in_c), bytes = depth * columns * 4;
   const double blocks = std::ceil(pixels / kDirectPixels);
-  return pixels * depth * columns / (2 * table().tile.lanes) / tile.efficiency + weights(s, blocks, bytes) +
+  return behind(pixels * depth * columns / (2 * table().tile.lanes) / tile.efficiency, s, blocks, bytes) +
          pack_share(s) * (bytes / kTaps + traffic(bytes, bytes, 2 * bytes));
 }
 
