@@ -11,43 +11,11 @@ from checks import machines
 from convcore import _core, nn, optim
 from convcore import functional as F
 from convcore.parameter import Parameter
+from fusion import assert_close, compiled, fused, image, one_by_one, shake
 from math_cases import UNARY
 from networks import Network, assert_near
-from reference import Array
 
 Layers = Callable[[], nn.Sequential]
-
-
-def image(*shape: int, seed: int = 0) -> Array:
-    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
-
-
-def shake(model: nn.Module) -> None:
-    """Gives every parameter and statistic values of its own; running variances stay positive."""
-    rng = np.random.default_rng(1)
-    state = {name: rng.standard_normal(v.shape).astype(np.float32) for name, v in model.state_dict().items()}
-    model.load_state_dict({name: np.abs(v) + 0.1 if name.endswith("running_var") else v for name, v in state.items()})
-
-
-def one_by_one(model: nn.Sequential, x: Array) -> Array:
-    """Each layer a program of its own: nothing there to fuse."""
-    for layer in model:
-        x = layer(x)
-    return x
-
-
-def compiled(model: nn.Module, shape: tuple[int, ...]) -> cc.CompiledProgram:
-    program = cc.compile(model, shape)
-    assert isinstance(program, cc.CompiledProgram)
-    return program
-
-
-def fused(program: cc.CompiledProgram) -> list[str]:
-    return [step["name"] for step in program.steps if step["algorithm"] == "fused"]
-
-
-def assert_close(got: Array, expected: Array) -> None:
-    np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
 
 
 class Channels(nn.Module):
@@ -420,7 +388,10 @@ def test_errors_still_name_the_layer() -> None:
         ({}, "xwbgbmvx", ValueError, "batch norm need batch_norm_eps"),
         ({}, "xwb-----x", cc.ShapeError, r"scale.*4 channels, got \(2, 3\)"),
         ({}, "xwb------x", cc.ShapeError, r"shift.*4 channels, got \(2, 3\)"),
-        ({}, "xwb-------b", ValueError, "11 inputs"),
+        ({}, "xwb----------b", ValueError, "14 inputs"),
+        ({}, "xwb-------w", cc.ShapeError, r"in_scale.*3 channels.*got \(4, 3\)"),
+        ({}, "xwb-------xb", cc.ShapeError, r"in_shift.*3 channels, got \(4,\)"),
+        ({}, "xwb--------b", ValueError, "need in_scale"),
         ({"statistics": 1}, "xwb", TypeError, "statistics"),
     ],
 )

@@ -56,7 +56,23 @@ def small() -> Any:
     return model_of(nodes, weights)
 
 
-BYTES = small().SerializeToString()
+def larger() -> Any:
+    """Weights long enough to stay where they are in the file; a constant, and the parts of hardswish."""
+    three = onnx.numpy_helper.from_array(np.array(3, np.float32))
+    nodes = [
+        helper.make_node("Conv", ["x", "weight"], ["a"], name="conv", pads=[1, 1, 1, 1]),
+        helper.make_node("Constant", [], ["three"], name="constant", value=three),
+        helper.make_node("Add", ["a", "three"], ["b"], name="add"),
+        helper.make_node("Clip", ["b", "low", "high"], ["c"], name="clip"),
+        helper.make_node("Mul", ["a", "c"], ["d"], name="mul"),
+        helper.make_node("Mul", ["d", "sixth"], ["y"], name="scale"),
+    ]
+    numbers = {"low": 0.0, "high": 6.0, "sixth": 1 / 6}
+    weights = [onnx.numpy_helper.from_array(np.array(v, np.float32), name) for name, v in numbers.items()]
+    return model_of(nodes, [tensor("weight", 48, 3, 3, 3), *weights])
+
+
+BYTES, LARGER = small().SerializeToString(), larger().SerializeToString()
 
 
 def refused(model: Any, *words: str) -> None:
@@ -206,14 +222,22 @@ def run_anything(data: bytes) -> None:
         pass
 
 
+_WEIGHTS = LARGER.index(larger().graph.initializer[0].raw_data)
+FILES = [  # and where to change them: not among the values of many weights
+    (BYTES, range(len(BYTES))),
+    (LARGER, [*range(_WEIGHTS + 8), *range(_WEIGHTS + 5184, len(LARGER))]),
+]
+
+
 @settings(
     max_examples=int(os.environ.get("CONVCORE_FUZZ", "150")), deadline=None, suppress_health_check=list(HealthCheck)
 )
 @given(st.data())
 def test_mutated_files(data: st.DataObject) -> None:
-    mutated = bytearray(BYTES)
+    source, places = data.draw(st.sampled_from(FILES))
+    mutated = bytearray(source)
     for _ in range(data.draw(st.integers(1, 4))):
-        at = data.draw(st.integers(0, len(mutated) - 1))
+        at = min(data.draw(st.sampled_from(places)), len(mutated) - 1)
         action = data.draw(st.sampled_from(["set", "flip", "cut", "repeat"]))
         if action == "set":
             mutated[at] = data.draw(st.integers(0, 255))

@@ -13,7 +13,8 @@ namespace convcore {
 namespace {
 
 // inputs
-constexpr size_t kConvolutionResidual = 7, kConvolutionScale = 8, kNormResidual = 5, kNormStatistics = 6, kNormScale = 7;
+constexpr size_t kConvolutionResidual = 7, kConvolutionScale = 8, kConvolutionInScale = 10, kConvolutionInShift = 11;
+constexpr size_t kNormResidual = 5, kNormStatistics = 6, kNormScale = 7;
 
 bool is_convolution(const Node& node) {
   return node.kind == "conv2d" || node.kind == "conv_transpose2d" || node.kind == "linear";
@@ -61,10 +62,12 @@ class Fuser {
       if (kind == "add") take_add(n);
     }
     Fused fused{graph_, std::vector<int>(given.size(), -1)};
-    if (graph_.training())
+    if (graph_.training()) {
       share_statistics(fused.graph);
-    else if (weights_outgrow_caches())
-      mark_cold();
+    } else {
+      prepare_inputs(fused.graph);
+      if (weights_outgrow_caches()) mark_cold();
+    }
     std::vector<Node> nodes;
     for (size_t n = 0; n < given.size(); ++n) {
       if (!kept_[n]) continue;
@@ -181,6 +184,50 @@ class Fuser {
   void mark_cold() {
     for (std::optional<Node>& node : kept_)
       if (node && is_convolution(*node)) node->attributes.set("cold_weights", true);
+  }
+
+  // What a convolution alone reads need not be written: it takes batch norms and gates into its copy of the input.
+  void prepare_inputs(Graph& graph) {
+    for (std::optional<Node>& conv : kept_) {
+      if (!conv || conv->kind != "conv2d") continue;
+      const int p = sole_producer(conv->inputs[0]);
+      if (p < 0 || !kept_[p] || !saves_a_pass(*conv)) continue;
+      Node& before = *kept_[p];
+      if (is_norm(before) && !has_input(before, kNormResidual)) {
+        conv->inputs[0] = before.inputs[0];
+        conv->attributes.set("input_activation", before.attributes.text(before.kind, "activation", "none"));
+        before.attributes.set("activation", std::string("none"));
+        before.attributes.set("coefficients", true);
+        const std::vector<TensorSpec> specs =
+            make_op(before.kind, before.attributes)->plan(graph.input_specs(before.inputs), false);
+        before.outputs = {graph.add_computed(before.name, specs[0]), graph.add_computed(before.name, specs[1])};
+        set_input(*conv, kConvolutionInScale, before.outputs[0]);
+        set_input(*conv, kConvolutionInShift, before.outputs[1]);
+      } else if (before.kind == "multiply") {
+        const int gate = gate_of(before);
+        if (gate < 0) continue;
+        conv->inputs[0] = before.inputs[1 - gate];
+        set_input(*conv, kConvolutionInScale, before.inputs[gate]);
+        kept_[p].reset();
+      }
+    }
+  }
+  // Direct convolutions copy their input block by block. An input that stays in L2 is as fast read again.
+  bool saves_a_pass(const Node& conv) const {
+    if (graph_.values()[conv.inputs[0]].spec.shape.size() * 4 <= cpu_info().l2 / 2) return false;
+    const std::unique_ptr<Op> op = make_op(conv.kind, conv.attributes);
+    op->plan(graph_.input_specs(conv.inputs), false);
+    return op->algorithm() == "direct";
+  }
+  // The operand of a product with one value for each channel, and maybe image, of the other; -1: there is none.
+  int gate_of(const Node& product) const {
+    const auto shape = [&](int i) { return graph_.values()[product.inputs[i]].spec.shape; };
+    for (int i : {0, 1}) {
+      const Shape gate = shape(i), x = shape(1 - i);
+      const bool whole = x == graph_.values()[product.outputs[0]].spec.shape && !(gate == x);
+      if (whole && x.rank() > 2 && gate[1] == x[1] && gate.size() == gate[0] * x[1]) return i;
+    }
+    return -1;
   }
 
   void share_statistics(Graph& graph) {

@@ -23,6 +23,9 @@ struct Fused {
 // addition must have its shape; what it adds becomes the residual of the operand that is computed last. In training, a
 // convolution also gives a batch norm that reads it the statistics, if its algorithm can. A fused node keeps the name
 // of its first.
+// Also in inference, a direct conv2d takes in what stands before it, where that is too large to stay in L2 and nobody
+// else reads it: a batch norm with its activation, which then gives but its coefficients, or a product with one value
+// for each channel, and maybe image, as squeeze-and-excitation has it.
 Fused fuse(const Graph& graph);
 
 }  // namespace convcore

@@ -100,6 +100,13 @@ std::optional<ActivationFunction> activation_of(std::string_view who, const Attr
   return function;
 }
 
+NormActivation norm_activation(std::string_view who, const std::string& key, const Attributes& attributes) {
+  const std::string name = attributes.text(who, key, "none");
+  require(name == "none" || name == "relu" || name == "relu6", who, key, " must be 'none', 'relu' or 'relu6', got '",
+          name, "'");
+  return name == "none" ? NormActivation::none : name == "relu" ? NormActivation::relu : NormActivation::relu6;
+}
+
 std::unique_ptr<Op> make_relu(const Attributes& a) { return make(a, {"relu", Activation::relu, true, 1}); }
 std::unique_ptr<Op> make_relu6(const Attributes& a) { return make(a, {"relu6", Activation::relu6, true, 1}); }
 std::unique_ptr<Op> make_sigmoid(const Attributes& a) { return make(a, {"sigmoid", Activation::sigmoid, true, 16}); }

@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "kernels/elementwise.h"
+#include "kernels/norm.h"
 #include "ops/op.h"
 
 namespace convcore {
@@ -25,6 +26,8 @@ std::optional<ActivationFunction> activation_function(std::string_view kind, con
 // That of the attribute "activation" of the op `who`, with its settings as "activation.alpha" and so on; nothing for
 // "none". Throws ValueError for what is no function.
 std::optional<ActivationFunction> activation_of(std::string_view who, const Attributes& attributes);
+// The attribute `key` as what a normalisation ends in: "none", the default, "relu" or "relu6". Throws ValueError.
+NormActivation norm_activation(std::string_view who, const std::string& key, const Attributes& attributes);
 
 std::unique_ptr<Op> make_relu(const Attributes&);        // max(0, x)
 std::unique_ptr<Op> make_relu6(const Attributes&);       // min(6, max(0, x))

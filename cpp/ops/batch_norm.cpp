@@ -7,6 +7,7 @@
 #include "base/cpu.h"
 #include "base/parallel.h"
 #include "kernels/table.h"
+#include "ops/activation.h"
 #include "ops/checks.h"
 
 namespace convcore {
@@ -15,13 +16,6 @@ namespace {
 constexpr std::string_view kKind = "batch_norm";
 constexpr int64_t kCachedShare = 4;  // outputs larger than this part of L3 go past it
 enum Input { kX, kWeight, kBias, kRunningMean, kRunningVar, kResidual, kStatistics, kScale, kShift, kInputs };
-
-NormActivation parse_activation(const Attributes& attributes) {
-  const std::string name = attributes.text(kKind, "activation", "none");
-  require(name == "none" || name == "relu" || name == "relu6", kKind,
-          "activation must be 'none', 'relu' or 'relu6', got '", name, "'");
-  return name == "none" ? NormActivation::none : name == "relu" ? NormActivation::relu : NormActivation::relu6;
-}
 
 // From pixel `first` on; null for an absent tensor.
 ConstRows rows_in(const Tensor& t, int64_t first) { return {t ? t.f32() + first * t.pitch : nullptr, t.pitch}; }
@@ -32,15 +26,19 @@ class BatchNorm : public Op {
   explicit BatchNorm(const Attributes& attributes)
       : eps_(attributes.number(kKind, "eps", 1e-5)),
         momentum_(attributes.number(kKind, "momentum", 0.1)),
-        activation_(parse_activation(attributes)) {
-    attributes.check_known(kKind, {"eps", "momentum", "activation"});
+        activation_(norm_activation(kKind, "activation", attributes)),
+        gives_coefficients_(attributes.flag(kKind, "coefficients", false)) {
+    attributes.check_known(kKind, {"eps", "momentum", "activation", "coefficients"});
     require(std::isfinite(eps_) && eps_ > 0, kKind, "eps must be positive and finite, got ", eps_);
     require(momentum_ >= 0 && momentum_ <= 1, kKind, "momentum must be in [0, 1], got ", momentum_);
   }
 
   std::string_view kind() const override { return kKind; }
   bool is_dense(int input) const override { return input != kX && input != kResidual; }
-  bool can_run_in_place(int input) const override { return input == kX || input == kResidual; }
+  bool forward_reads_input(int input) const override { return input != kX || !gives_coefficients_; }
+  bool can_run_in_place(int input) const override {
+    return !gives_coefficients_ && (input == kX || input == kResidual);
+  }
   bool backward_reads_input(int input) const override {
     return input == kX || input == kWeight || (input == kBias && masks() && !residual_);
   }
@@ -48,7 +46,8 @@ class BatchNorm : public Op {
   bool spends_grad_outputs() const override { return masks() && residual_; }
   bool passes_gradient(int input) const override { return input == kResidual; }
   bool can_replace_input(int input) const override { return input == kX; }
-  int64_t flops() const override { return (training_ ? 7 : 2) * pixels_ * channels_; }
+  std::string algorithm() const override { return gives_coefficients_ ? "coefficients" : ""; }
+  int64_t flops() const override { return (training_ ? 7 : 2) * (gives_coefficients_ ? 1 : pixels_) * channels_; }
 
   std::vector<TensorSpec> plan(std::span<const TensorSpec> inputs, bool training) override {
     check_count(kKind, inputs, 1, kInputs);
@@ -76,7 +75,11 @@ class BatchNorm : public Op {
                           " channels, got ", inputs[i].shape);
     }
     given_rows_ = is_present(inputs, kStatistics) ? check_statistics(inputs[kStatistics]) : 0;
-    return {inputs[kX]};
+    if (!gives_coefficients_) return {inputs[kX]};
+    require(!training && !residual_ && !masks(), kKind, "coefficients are for inference, and of a batch norm alone");
+    Shape each = x;
+    for (int i = 0; i < x.rank(); ++i) each[i] = i == 1 ? channels_ : 1;
+    return {{each}, {each}};
   }
 
   OpNeeds needs() const override {
@@ -100,11 +103,16 @@ class BatchNorm : public Op {
   }
 
   void forward(const OpCall& call) const override {
-    if (pixels_ == 0) return;
+    if (pixels_ == 0 && !gives_coefficients_) return;
     const Tensor &x = call.inputs[kX], residual = tensor_at(call.inputs, kResidual), &y = call.outputs[0];
     const Scratch scratch(call.workspace, channels_);
     if (training_) save_moments(call, scratch);
     const NormCoefficients k = training_ ? batch_coefficients(call, scratch) : running_coefficients(call, scratch);
+    if (gives_coefficients_) {
+      float *scale = call.outputs[0].f32(), *shift = call.outputs[1].f32();
+      for (int64_t c = 0; c < channels_; ++c) scale[c] = k.scale[c], shift[c] = k.shift[c] - k.mean[c] * k.scale[c];
+      return;
+    }
     const bool past_caches =
         y.data != x.data && y.data != residual.data && pixels_ * channels_ * 4 > cpu_info().l3 / kCachedShare;
     for_chunks(Direction::backwards, [&](int64_t, int64_t first, int64_t pixels) {
@@ -282,6 +290,7 @@ class BatchNorm : public Op {
 
   double eps_, momentum_;
   NormActivation activation_;
+  bool gives_coefficients_;
   bool training_ = false, running_ = false, residual_ = false;
   int64_t pixels_ = 0, channels_ = 0;
   int64_t given_rows_ = 0;  // of statistics; 0: x is read for them

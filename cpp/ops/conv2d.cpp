@@ -12,7 +12,7 @@ class Conv2d final : public ConvolutionOp {
       : ConvolutionOp("conv2d", Pass::forward, a, a.text("conv2d", "algorithm", "auto")),
         settings_(ConvSettings::parse("conv2d", a)) {
     a.check_known("conv2d", {"stride", "padding", "dilation", "groups", "algorithm", "activation", "batch_norm_eps",
-                             "statistics", "cold_weights"});
+                             "statistics", "cold_weights", "input_activation"});
   }
 
  private:

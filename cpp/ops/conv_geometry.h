@@ -18,6 +18,7 @@ struct Conv2dGeometry {
   int64_t kernel_h = 1, kernel_w = 1, stride_h = 1, stride_w = 1, dilation_h = 1, dilation_w = 1, groups = 1;
   int64_t pad_top = 0, pad_left = 0, pad_bottom = 0, pad_right = 0;
   bool cold = false;  // the packed weights come from memory: others use the caches between one run and the next
+  bool prepared = false;  // the input is normalised on its way in (ops/convolution.h, Prologue)
 
   int64_t c_per_group() const { return c / groups; }
   int64_t o_per_group() const { return o / groups; }

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <stdexcept>
 #include <utility>
 
 #include "base/memory.h"
@@ -49,7 +50,7 @@ std::unique_ptr<ConvMap> direct_map(const Conv2dGeometry& g, Pass pass) {
   const bool scatters =
       pass == Pass::backward_input && ScatterConvolution::accepts(g) && ScatterConvolution::cycles(g) < cycles;
   if (scatters) cycles = ScatterConvolution::cycles(g);
-  if (PlaneConvolution::accepts(shape) && PlaneConvolution::cycles(shape) < cycles)
+  if (!g.prepared && PlaneConvolution::accepts(shape) && PlaneConvolution::cycles(shape) < cycles)
     return std::make_unique<PlaneConvolution>(std::move(shape));
   if (scatters) return std::make_unique<ScatterConvolution>(g);
   return std::make_unique<DirectConvolution>(std::move(shape));
@@ -91,6 +92,11 @@ const ConvAlgorithm& choose_algorithm(std::string_view op, const Conv2dGeometry&
   for (const ConvAlgorithm& a : conv_algorithms())
     if (a.accepts(g, pass) && is_wanted(a, g, pass, wanted)) return a;
   throw ValueError(message(op, "algorithm '", wanted, "' does not serve this convolution"));
+}
+
+void ConvMap::run_prepared(const Prologue&, const Tensor&, const std::byte*, const Epilogue&, const Tensor&,
+                           std::byte*) const {
+  throw std::logic_error("this algorithm cannot prepare its input");
 }
 
 size_t ConvMap::once_bytes() const { return align_up(packed_bytes()) + workspace_bytes(); }

@@ -9,6 +9,7 @@
 
 #include "base/tensor.h"
 #include "kernels/elementwise.h"
+#include "kernels/norm.h"
 #include "ops/conv_geometry.h"
 
 namespace convcore {
@@ -54,6 +55,13 @@ inline float finished(float sum, int64_t c, const float* residual, const Epilogu
   return clamp(sum + (e.bias ? e.bias[c] : 0.0f) + (residual ? residual[c] : 0.0f), e);
 }
 
+// What happens to an input before it is convolved, for maps with prepares(): activation((x - mean) * scale + shift).
+struct Prologue {
+  NormCoefficients k{};     // one per input channel; scale null: nothing happens
+  int64_t image_pitch = 0;  // floats of `scale` from image to image
+  NormActivation activation = NormActivation::none;
+};
+
 // Forward (in = x, out = y) or backward-input (in = dy, out = dx), planned: run() allocates nothing.
 class ConvMap {
  public:
@@ -72,6 +80,9 @@ class ConvMap {
   virtual int64_t statistic_parts() const { return 0; }
   virtual int64_t statistic_pixels(int64_t /*part*/) const { return 0; }  // pixels of a part
   virtual bool finishes() const { return false; }                         // run() knows Epilogue::finish
+  virtual bool prepares() const { return false; }  // run_prepared() is there; of a geometry that says `prepared`
+  virtual void run_prepared(const Prologue& prologue, const Tensor& in, const std::byte* packed,
+                            const Epilogue& epilogue, const Tensor& out, std::byte* workspace) const;
 };
 
 // Backward-weight, planned. dw: (O, C/groups, kH, kW) dense, overwritten.

@@ -32,6 +32,7 @@ ConvolutionOp::ConvolutionOp(std::string_view kind, Pass forward_pass, const Att
   require(wanted_ == "auto" || wanted_ == "exact" || std::any_of(known.begin(), known.end(), is_wanted), kind_,
           "algorithm must be one of ", known_algorithms(), ", got '", wanted_, "'");
   activation_ = activation_of(kind_, attributes);
+  input_activation_ = norm_activation(kind_, "input_activation", attributes);
   wants_statistics_ = attributes.flag(kind_, "statistics", false);
   cold_weights_ = attributes.flag(kind_, "cold_weights", false);
   if (!attributes.has("batch_norm_eps")) return;
@@ -47,10 +48,12 @@ std::vector<TensorSpec> ConvolutionOp::plan(std::span<const TensorSpec> inputs, 
   Shape output;
   g_ = geometry(inputs[kX].shape, inputs[kWeight].shape, has_bias_ ? inputs[kBias].shape : Shape{}, &output);
   g_.cold = cold_weights_ && !training;
+  g_.prepared = is_present(inputs, kInScale);
+  check_prologue(inputs, training);
   output_channels_ = output[1];
   check_fused(inputs, output);
   const Pass other = forward_pass_ == Pass::forward ? Pass::backward_input : Pass::forward;
-  const ConvAlgorithm& chosen = choose_algorithm(kind_, g_, forward_pass_, wanted_);
+  const ConvAlgorithm& chosen = choose_algorithm(kind_, g_, forward_pass_, g_.prepared ? "direct" : wanted_);
   algorithm_ = chosen.name;
   forward_ = chosen.map(g_, forward_pass_);
   if (training) {
@@ -93,6 +96,32 @@ void ConvolutionOp::check_fused(std::span<const TensorSpec> inputs, const Shape&
                         " channels, got ", inputs[i].shape);
 }
 
+void ConvolutionOp::check_prologue(std::span<const TensorSpec> inputs, bool training) const {
+  if (!g_.prepared) {
+    require(!is_present(inputs, kInShift) && input_activation_ == NormActivation::none, kind_,
+            "in_shift and input_activation need in_scale");
+    return;
+  }
+  require(!training && forward_pass_ == Pass::forward, kind_, "in_scale is for inference, and for forward convolutions");
+  const Shape &scale = inputs[kInScale].shape, &x = inputs[kX].shape;
+  const bool fits = scale.rank() == x.rank() && scale.size() == scale[0] * x[1] && scale[1] == x[1];
+  require<ShapeError>(fits && (scale[0] == 1 || scale[0] == x[0]), kind_, "in_scale needs one value for each of ", x[1],
+                      " channels, or of each image's, got ", scale);
+  require<ShapeError>(!is_present(inputs, kInShift) || inputs[kInShift].shape.size() == x[1], kind_,
+                      "in_shift needs one value for each of ", x[1], " channels, got ", inputs[kInShift].shape);
+}
+
+size_t ConvolutionOp::prologue_bytes() const {
+  return g_.prepared ? align_up(static_cast<size_t>(g_.c) * sizeof(float)) : 0;
+}
+
+Prologue ConvolutionOp::prologue(const OpCall& call) const {
+  const Tensor &scale = call.inputs[kInScale], shift = tensor_at(call.inputs, kInShift);
+  float* zeros = reinterpret_cast<float*>(call.workspace + align_up(forward_->workspace_bytes()));
+  std::fill_n(zeros, g_.c, 0.0f);
+  return {{zeros, scale.f32(), shift ? shift.f32() : zeros}, scale.shape[0] > 1 ? scale.pitch : 0, input_activation_};
+}
+
 OpNeeds ConvolutionOp::needs() const {
   OpNeeds needs;
   if (backward_weight_) {
@@ -102,7 +131,7 @@ OpNeeds ConvolutionOp::needs() const {
     return needs;
   }
   needs.packed = forward_->packed_bytes();
-  needs.forward = forward_->workspace_bytes();
+  needs.forward = align_up(forward_->workspace_bytes()) + prologue_bytes();
   if (folds_) {
     const size_t channels = static_cast<size_t>(output_channels_) * 4;
     const size_t weights = static_cast<size_t>(g_.o * g_.c_per_group() * g_.taps()) * 4;
@@ -205,6 +234,8 @@ void ConvolutionOp::forward(const OpCall& call) const {
   if (statistics) epilogue.statistics = statistics + statistic_parts();
   if (backward_weight_)  // training: the weights are new at each step
     forward_->run_once(call.inputs[kX], call.inputs[kWeight].f32(), epilogue, call.outputs[0], call.workspace);
+  else if (g_.prepared)
+    forward_->run_prepared(prologue(call), call.inputs[kX], call.packed, epilogue, call.outputs[0], call.workspace);
   else
     forward_->run(call.inputs[kX], call.packed, epilogue, call.outputs[0], call.workspace);
   if (statistics) widen_statistics(statistics);

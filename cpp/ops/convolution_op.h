@@ -10,6 +10,9 @@
 //                   w[o] * scale[o]  and  (bias[o] - running_mean[o]) * scale[o] + batch norm's bias[o]
 //   inputs 8, 9     inference only: after the batch norm, each channel is multiplied with its value of 8, and gets that
 //                   of 9 added, which is packed as well
+//   inputs 10, 11   inference only: each channel of x (10 may have one for each image, too) is multiplied with its value
+//                   of 10, and gets that of 11, which may be absent, added; then comes input_activation, "none", "relu"
+//                   or "relu6". For algorithms that copy their input: direct
 //   cold_weights    true, for inference: the network's weights outgrow the caches
 //   statistics      true: where the algorithm can (ConvMap::statistic_parts()), there is a second output, (parts,
 //                   1 + 2 * channels): of each part of y its number of pixels, and each channel's mean and sum of
@@ -36,9 +39,9 @@ class ConvolutionOp : public Op {
   std::string_view kind() const override { return kind_; }
   std::vector<TensorSpec> plan(std::span<const TensorSpec> inputs, bool training) override;
   OpNeeds needs() const override;
-  bool is_dense(int input) const override { return input > 0 && input != kResidual; }
+  bool is_dense(int input) const override { return input > 0 && input != kResidual && input < kInScale; }
   bool forward_reads_input(int input) const override {
-    return backward_weight_ || (input != kWeight && (!folds_ || input < kBias || input == kResidual));
+    return backward_weight_ || (input != kWeight && (!folds_ || input < kBias || input == kResidual || input >= kInScale));
   }
   bool can_run_in_place(int input) const override { return input == kResidual; }
   bool has_gradient(int output) const override { return output == 0; }
@@ -62,11 +65,15 @@ class ConvolutionOp : public Op {
   virtual Conv2dGeometry geometry(const Shape& x, const Shape& weight, const Shape& bias, Shape* output) const = 0;
 
  private:
-  enum Input { kX, kWeight, kBias, kNormWeight, kNormBias, kNormMean, kNormVariance, kResidual, kScale, kShift, kInputs };
+  enum Input { kX, kWeight, kBias, kNormWeight, kNormBias, kNormMean, kNormVariance, kResidual, kScale, kShift,
+               kInScale, kInShift, kInputs };
 
   bool has_norm() const { return batch_norm_eps_ > 0; }
   void check_kinds(std::span<const TensorSpec> inputs, bool training) const;
   void check_fused(std::span<const TensorSpec> inputs, const Shape& output) const;
+  void check_prologue(std::span<const TensorSpec> inputs, bool training) const;
+  size_t prologue_bytes() const;
+  Prologue prologue(const OpCall& call) const;  // what is absent are zeros, at the end of the workspace
   int64_t statistic_parts() const { return wants_statistics_ ? forward_->statistic_parts() : 0; }
   const float* bias(const OpCall& call) const { return has_bias_ ? call.inputs[2].f32() : nullptr; }
   // Where pack() leaves the bias that all folded together make.
@@ -84,6 +91,7 @@ class ConvolutionOp : public Op {
   bool has_bias_ = false, folds_ = false, wants_statistics_ = false, cold_weights_ = false;
   double batch_norm_eps_ = 0;  // 0: no batch norm
   std::optional<ActivationFunction> activation_;
+  NormActivation input_activation_ = NormActivation::none;
   std::unique_ptr<ConvMap> forward_, backward_input_;
   std::unique_ptr<ConvReduce> backward_weight_;
 };

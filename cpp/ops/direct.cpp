@@ -21,6 +21,7 @@ constexpr int64_t kTasksPerSlot = 4;       // enough to even out threads that ar
 constexpr int64_t kPackedRows = 8;         // rows of the weights that are walked at a time: few pages
 constexpr int64_t kRowsAhead = 64;         // floats of each row of weights that are asked for ahead
 constexpr int64_t kManyTasks = 4;          // enough to share among threads
+constexpr int64_t kPreparedFloats = 8192;  // of a block that is prepared for one tap: it stays in L1
 constexpr int64_t kLeastPixels = 96;       // of a block that is cut for the threads: it reads all weights
 constexpr int64_t kOnceRun = 1024;         // floats of the weights that are read in a run where they are used once
 constexpr int64_t kOnceProducts = 64;      // of a sum between two visits to the output, where weights are used once
@@ -74,7 +75,8 @@ DirectConvolution::DirectConvolution(DirectShape shape) : s_(std::move(shape)), 
   offsets_bytes_ = align_up(most_taps * sizeof(int64_t));
   pixels_bytes_ = align_up(block_pixels * sizeof(float*));
   slot_bytes_ = block_bytes_ + offsets_bytes_ + 3 * pixels_bytes_;
-  const int64_t wanted = slots_ > 1 ? slots_ * kTasksPerSlot : 1;
+  // What prepares its block shares it with no other.
+  const int64_t wanted = slots_ == 1 ? 1 : s_.prepared ? slots_ : slots_ * kTasksPerSlot;
   for (size_t i = 0; i < parts_.size(); ++i) {
     const int64_t blocks = blocks_of(parts_[i], s_.parts[i]);
     parts_[i].splits = std::min(panels_, ceil_div(wanted, std::max<int64_t>(blocks, 1)));
@@ -121,12 +123,13 @@ DirectConvolution::Part DirectConvolution::plan_part(const SubConvolution& sub, 
   }
   Part p{};
   p.dh0 = dh0, p.dw0 = dw0, p.weights = weights;
-  p.padded = !sub.taps.empty() && (dh0 < 0 || dw0 < 0 || (sub.rows - 1) * s_.in_step_h + dh1 >= s_.in_h ||
-                                   (sub.cols - 1) * s_.in_step_w + dw1 >= s_.in_w);
+  p.padded = !sub.taps.empty() &&
+             (s_.prepared || dh0 < 0 || dw0 < 0 || (sub.rows - 1) * s_.in_step_h + dh1 >= s_.in_h ||
+              (sub.cols - 1) * s_.in_step_w + dw1 >= s_.in_w);
   p.mergeable = dw1 - dw0 + 1 == sub.taps_per_row;
   p.reach_h = dh1 - dh0 + 1;
   const auto halo_cols = [&](int64_t cols) { return (cols - 1) * s_.in_step_w + dw1 - dw0 + 1; };
-  const int64_t budget = cpu_info().l2 / 3 / 4;  // floats
+  const int64_t budget = s_.prepared && s_.taps == 1 ? kPreparedFloats : cpu_info().l2 / 3 / 4;  // floats
   const auto fits = [&](int64_t images, int64_t rows, int64_t cols) {
     return images * rows * cols <= kMaxBlockPixels && images * halo_rows(p, rows) * halo_cols(cols) * s_.in_c <= budget;
   };
@@ -260,13 +263,13 @@ int64_t DirectConvolution::products() const {
   return s_.n * s_.groups * s_.in_c * s_.out_c * products;
 }
 
-void DirectConvolution::run(const Tensor& in, const std::byte* packed, const Epilogue& epilogue, const Tensor& out,
-                            std::byte* workspace) const {
+void DirectConvolution::run_prepared(const Prologue& prologue, const Tensor& in, const std::byte* packed,
+                                     const Epilogue& epilogue, const Tensor& out, std::byte* workspace) const {
   if (tasks_ == 0) return;
   parallel_tasks(tasks_, slots_, 2 * products() / tasks_, [&](int64_t slot, int64_t number) {
     const Scratch own = scratch(workspace + slot * slot_bytes_);
     const Task t = task(number);
-    prepare(t, in, epilogue, out, own);
+    prepare(t, prologue, in, epilogue, out, own);
     const int64_t first = (t.group * panels_ + t.panel) * panel_floats_;
     multiply(t, whole(), in, reinterpret_cast<const float*>(packed) + first, epilogue, out, own);
   });
@@ -291,7 +294,7 @@ void DirectConvolution::run_once(const Tensor& in, const float* weight, const Ep
           return Task{.part = part, .n = 0, .images = 1, .row = 0, .rows = s_.parts[part].rows, .col = 0,
                       .cols = s_.parts[part].cols, .group = p / panels_, .panel = p % panels_, .panels = count(p)};
         };
-        for (int64_t i = 0; i < parts; ++i) prepare(part_task(i), in, epilogue, out, part_scratch(i));
+        for (int64_t i = 0; i < parts; ++i) prepare(part_task(i), {}, in, epilogue, out, part_scratch(i));
         Slice slice{0, once_channels_, panel_floats_ / s_.in_c * once_channels_, once_place_.data()};
         for (; slice.channel < s_.in_c; slice.channel += slice.channels) {
           pack_slice(slice, p, p + count(p), weight, packed, false);
@@ -303,11 +306,13 @@ void DirectConvolution::run_once(const Tensor& in, const float* weight, const Ep
 }
 
 // The input rows of a block, with zeros where taps leave the image.
-void DirectConvolution::copy_block(const Task& task, const Tensor& in, float* block) const {
+void DirectConvolution::copy_block(const Task& task, const Prologue& prologue, const Tensor& in, float* block) const {
   const Part& p = parts_[task.part];
   const int64_t c = s_.in_c, first = task.col * s_.in_step_w + p.dw0, x0 = std::max<int64_t>(first, 0);
   const int64_t left = std::clamp<int64_t>(-first, 0, p.halo_w);
   const int64_t middle = std::clamp<int64_t>(s_.in_w - x0, 0, p.halo_w - left), right = p.halo_w - left - middle;
+  const auto normalize = table().norm.with[static_cast<int>(prologue.activation)].normalize;
+  const int64_t channel0 = task.group * c;
   for (int64_t n = task.n; n < task.n + task.images; ++n)
     for (int64_t r = 0; r < halo_rows(p, task.rows); ++r) {
       const int64_t row = task.row * s_.in_step_h + p.dh0 + r;
@@ -316,10 +321,13 @@ void DirectConvolution::copy_block(const Task& task, const Tensor& in, float* bl
         block += p.halo_w * c;
         continue;
       }
-      const float* source = in.f32() + ((n * s_.in_h + row) * s_.in_w + x0) * in.pitch + task.group * c;
+      const float* source = in.f32() + ((n * s_.in_h + row) * s_.in_w + x0) * in.pitch + channel0;
       std::memset(block, 0, left * c * 4);
       block += left * c;
-      if (in.pitch == c) {
+      if (const NormCoefficients& k = prologue.k; k.scale) {
+        const float* scale = k.scale + n * prologue.image_pitch + channel0;
+        normalize(middle, c, {source, in.pitch}, {k.mean + channel0, scale, k.shift + channel0}, {}, {block, c}, false);
+      } else if (in.pitch == c) {
         std::memcpy(block, source, middle * c * 4);
       } else {
         for (int64_t x = 0; x < middle; ++x) std::memcpy(block + x * c, source + x * in.pitch, c * 4);
@@ -340,14 +348,14 @@ DirectConvolution::Source DirectConvolution::source(const Part& p, int64_t rows,
   return {in.pitch, s_.in_w, s_.in_h * s_.in_w};
 }
 
-void DirectConvolution::prepare(const Task& task, const Tensor& in, const Epilogue& epilogue, const Tensor& out,
-                                const Scratch& scratch) const {
+void DirectConvolution::prepare(const Task& task, const Prologue& prologue, const Tensor& in,
+                                const Epilogue& epilogue, const Tensor& out, const Scratch& scratch) const {
   const Part& p = parts_[task.part];
   const SubConvolution& sub = s_.parts[task.part];
   const Source from = source(p, task.rows, in);
   const float* first = scratch.block;
   if (p.padded) {
-    copy_block(task, in, scratch.block);
+    copy_block(task, prologue, in, scratch.block);
   } else {
     const int64_t row = task.n * s_.in_h + task.row * s_.in_step_h, pixel = row * s_.in_w + task.col * s_.in_step_w;
     first = in.f32() + pixel * from.pitch + task.group * s_.in_c;

@@ -28,7 +28,12 @@ class DirectConvolution final : public ConvMap {
   size_t workspace_bytes() const override;
   void pack(const float* weight, std::byte* packed) const override;
   void run(const Tensor& in, const std::byte* packed, const Epilogue& epilogue, const Tensor& out,
-           std::byte* workspace) const override;
+           std::byte* workspace) const override {
+    run_prepared({}, in, packed, epilogue, out, workspace);
+  }
+  bool prepares() const override { return s_.prepared; }
+  void run_prepared(const Prologue& prologue, const Tensor& in, const std::byte* packed, const Epilogue& epilogue,
+                    const Tensor& out, std::byte* workspace) const override;
   size_t once_bytes() const override;
   void run_once(const Tensor& in, const float* weight, const Epilogue& epilogue, const Tensor& out,
                 std::byte* workspace) const override;
@@ -45,7 +50,7 @@ class DirectConvolution final : public ConvMap {
     int64_t block_images, block_rows, block_cols;
     int64_t reach_h, halo_w;     // rows of the input that an output row reads; pixels that a block reads of each
     bool whole;                  // an image would be one block, were it not for the threads
-    bool padded;                 // some tap leaves the input: blocks are copied into a zero halo
+    bool padded;                 // some tap leaves the input, or it is prepared: blocks are copied into a zero halo
     bool mergeable;              // the taps of one row are neighbours: one segment where pixels have no gaps
     int64_t weights;             // floats from the start of a panel of the packed weights
     int64_t row_tiles;           // of one vector of channels, cut from each row of a block; 0: tiles cross rows
@@ -86,11 +91,11 @@ class DirectConvolution final : public ConvMap {
                   bool past_caches) const;
   // prepare() copies the block where taps leave the image, and lists its pixels; multiply() runs the tiles of the
   // task's panels. Slices before the last leave sums in the output.
-  void prepare(const Task& task, const Tensor& in, const Epilogue& epilogue, const Tensor& out,
-               const Scratch& scratch) const;
+  void prepare(const Task& task, const Prologue& prologue, const Tensor& in, const Epilogue& epilogue,
+               const Tensor& out, const Scratch& scratch) const;
   void multiply(const Task& task, const Slice& slice, const Tensor& in, const float* panels, const Epilogue& epilogue,
                 const Tensor& out, const Scratch& scratch) const;
-  void copy_block(const Task& task, const Tensor& in, float* block) const;
+  void copy_block(const Task& task, const Prologue& prologue, const Tensor& in, float* block) const;
   void gather_moments(const Task& task, const Tensor& out, int64_t channel, int64_t channels, float* statistics) const;
 
   DirectShape s_;

@@ -44,8 +44,8 @@ DirectShape direct_forward(const Conv2dGeometry& g) {
                 .in_h = g.h, .in_w = g.w, .in_c = per_group, .out_h = g.out_h, .out_w = g.out_w, .out_c = g.o_per_group(),
                 .in_step_h = g.stride_h, .in_step_w = g.stride_w, .out_step_h = 1, .out_step_w = 1,
                 .w_in = taps, .w_out = per_group * taps, .w_group = g.o_per_group() * per_group * taps,
-                .taps = taps, .parts = {}, .cold = g.cold};
-  if (g.is_pointwise()) {  // all pixels of the batch are rows of one matrix
+                .taps = taps, .parts = {}, .cold = g.cold, .prepared = g.prepared};
+  if (g.is_pointwise() && !g.prepared) {  // all pixels of the batch are rows of one matrix
     s.n = 1, s.in_h = s.out_h = g.n * g.h * g.w, s.in_w = s.out_w = 1;
   }
   s.parts.push_back(sub_convolution(0, 0, s.out_h, s.out_w, vertical, horizontal, g.kernel_w));

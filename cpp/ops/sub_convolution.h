@@ -29,6 +29,7 @@ struct DirectShape {
   int64_t taps;                  // kH * kW: a run of floats in the weights, and the shorter one of w_in and w_out
   std::vector<SubConvolution> parts;
   bool cold = false;             // the packed weights come from memory
+  bool prepared = false;         // all blocks of the input are copied
 };
 
 DirectShape direct_forward(const Conv2dGeometry& g);
