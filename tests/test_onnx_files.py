@@ -189,6 +189,33 @@ def test_everything_unsupported_at_once() -> None:
         cc.onnx.load(model_of([helper.make_node("Identity", ["x"], ["y"])], kind=onnx.TensorProto.STRING, out=8))
 
 
+def test_unsupported_types_and_settings() -> None:
+    """Inside the graph, too, and before anything runs."""
+    nodes = [
+        helper.make_node("Cast", ["x"], ["text"], name="one", to=onnx.TensorProto.STRING),
+        helper.make_node("Cast", ["text"], ["a"], name="two", to=FLOAT),
+        helper.make_node("QuantizeLinear", ["a", "s", "z"], ["b"], name="three"),
+        helper.make_node("DequantizeLinear", ["b", "s", "z"], ["c"], name="four"),
+        helper.make_node("Dropout", ["c", "s", "on"], ["d"], name="five"),
+        helper.make_node("Unsqueeze", ["d", "axis"], ["e"], name="six"),
+        helper.make_node("MaxPool", ["e"], ["y", "i"], name="seven", kernel_shape=[1, 1, 1]),
+    ]
+    weights = [
+        onnx.numpy_helper.from_array(np.float32(0.5), "s"),
+        helper.make_tensor("z", onnx.TensorProto.FLOAT8E4M3FN, [], [0.0]),
+        onnx.numpy_helper.from_array(np.array(True), "on"),
+        onnx.numpy_helper.from_array(np.array([0]), "axis"),
+    ]
+    with pytest.raises(UnsupportedError) as error:
+        cc.onnx.load(model_of(nodes, weights, opset=19))
+    assert error.value.problems == [
+        "node 'five': Dropout with training_mode on: whether a program trains is said when it is made",
+        "node 'seven': MaxPool with Indices of windows of more than two axes",
+        "node 'one': Cast with a result of type STRING",
+        "node 'three': QuantizeLinear with a result of type FLOAT8E4M3FN",
+    ]
+
+
 @pytest.mark.parametrize(
     ("node", "values"),
     [
@@ -200,10 +227,11 @@ def test_everything_unsupported_at_once() -> None:
         (helper.make_node("ConstantOfShape", ["v"], ["y"]), [1 << 40]),
         (helper.make_node("ConvTranspose", ["x", "w"], ["y"], output_shape=[1 << 20, 1 << 20]), [0]),
         (helper.make_node("MaxPool", ["x"], ["y"], kernel_shape=[1 << 62, 1]), [0]),
+        (helper.make_node("Unsqueeze", ["x", "v"], ["y"]), [5, 5]),
     ],
     ids=lambda v: v.op_type if hasattr(v, "op_type") else "",
 )
-def test_small_files_that_ask_for_much(node: Any, values: list[int]) -> None:
+def test_small_files_that_ask_for_what_cannot_be(node: Any, values: list[int]) -> None:
     weights = [onnx.numpy_helper.from_array(np.array(values), "v"), tensor("w", 3, 1, 1, 1)]
     with pytest.raises(ValueError):
         cc.onnx.load(model_of([node], weights, shape=[2, 3, 8, 8]))(X)

@@ -8,6 +8,7 @@ without weights, which saved models carry.
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,12 +23,8 @@ from .node import Node, computable
 from .patterns import recognise
 from .reader import Source
 from .registry import OPERATORS
+from .types import problem_of, wrong_results
 
-_FLOATS = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16}
-_INTEGERS = {
-    TensorProto.INT64, TensorProto.INT32, TensorProto.INT16, TensorProto.INT8, TensorProto.UINT8, TensorProto.UINT16,
-    TensorProto.UINT32, TensorProto.UINT64, TensorProto.BOOL,
-}  # fmt: skip
 _PARAMETER, _BUFFER = "parameter", "buffer"
 _MAX_FOLDED = 1 << 32  # bytes of constants that are computed
 
@@ -88,7 +85,8 @@ def build(source: Source) -> tuple[Graph, dict[str, NDArray[np.float32]]]:
     weights = set(constants)
     nodes = _fold_nodes([_node(n, source.opset) for n in proto.node], constants, weights, problems)
     nodes = _needed(nodes, {o.name for o in outputs})
-    problems += _unsupported(nodes)
+    problems += _unsupported(nodes, constants)
+    problems += wrong_results(nodes, map(_port_proto, inputs), constants, source.opset)
     if problems:
         raise UnsupportedError(problems)
     read = {name for n in nodes for name in n.inputs} | {o.name for o in outputs}
@@ -111,7 +109,7 @@ def rebuild(source: Source, proto: onnx.ModelProto) -> Graph:
     inputs = _ports([i for i in source.proto.graph.input if i.name not in known], "input", problems)
     outputs = _ports(source.proto.graph.output, "output", problems)
     nodes = [_node(n, source.opset) for n in source.proto.graph.node]
-    problems += _unsupported(nodes)
+    problems += _unsupported(nodes, source.arrays)
     if problems:
         raise UnsupportedError(problems)
     constants = {name: array for name, array in source.arrays.items() if name not in kinds}
@@ -141,20 +139,15 @@ def _ports(infos: Any, role: str, problems: list[str]) -> list[Port]:
     ports = []
     for info in infos:
         tensor = info.type.tensor_type
-        if not info.type.HasField("tensor_type") or tensor.elem_type not in _FLOATS | _INTEGERS:
-            kind = TensorProto.DataType.Name(tensor.elem_type) if _is_named(tensor.elem_type) else "unknown"
-            what = f"of type {kind}" if info.type.HasField("tensor_type") else "that is no tensor"
-            problems.append(f"{role} {info.name!r} {what}")
+        problem = problem_of(info.type)
+        if problem is not None:
+            problems.append(f"{role} {info.name!r} {problem}")
             continue
         shape = None
         if tensor.HasField("shape"):
             shape = tuple(d.dim_value if d.HasField("dim_value") else None for d in tensor.shape.dim)
         ports.append(Port(info.name, tensor.elem_type, shape))
     return ports
-
-
-def _is_named(kind: int) -> bool:
-    return kind in TensorProto.DataType.values()
 
 
 def _is_onnx(node: Node) -> bool:
@@ -204,7 +197,7 @@ def _needed(nodes: list[Node], wanted: set[str]) -> list[Node]:
     return kept[::-1]
 
 
-def _unsupported(nodes: list[Node]) -> list[str]:
+def _unsupported(nodes: list[Node], constants: Mapping[str, NDArray[Any]]) -> list[str]:
     problems = []
     for node in nodes:
         operator = OPERATORS.get(node.op) if _is_onnx(node) else None
@@ -212,7 +205,7 @@ def _unsupported(nodes: list[Node]) -> list[str]:
             name = node.op if _is_onnx(node) else f"{node.proto.domain}.{node.op}"
             problems.append(f"node {node.name!r}: op {name}")
         elif operator.check is not None:
-            problems += [f"node {node.name!r}: {node.op} with {what}" for what in operator.check(node)]
+            problems += [f"node {node.name!r}: {node.op} with {what}" for what in operator.check(node, constants)]
     return problems
 
 

@@ -7,26 +7,30 @@ def relu(node: Node, x: Value) -> Value: ...
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
+
+from numpy.typing import NDArray
 
 from .node import Node, Value
 
 Handler = Callable[..., "Value | Sequence[Value | None]"]
+Constants = Mapping[str, NDArray[Any]]
+Check = Callable[[Node, Constants], Iterable[str]]
 H = TypeVar("H", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True)
 class Operator:
-    """run: see above. check: what of a node cannot be computed, seen before anything runs.
+    """run: see above. check: what of a node, beside these constants, cannot be computed, seen before anything runs.
 
     shapes: inputs whose values decide shapes, or how the op is planned: they must be known when the model is traced.
     weights: inputs that are planned as weights are; a graph input at such a place is known when the model is traced.
     trained, kept: inputs whose initializers become parameters, buffers."""
 
     run: Handler
-    check: Callable[[Node], Iterable[str]] | None
+    check: Check | None
     shapes: frozenset[int]
     weights: frozenset[int]
     trained: frozenset[int]
@@ -38,7 +42,7 @@ OPERATORS: dict[str, Operator] = {}
 
 def operator(
     *names: str,
-    check: Callable[[Node], Iterable[str]] | None = None,
+    check: Check | None = None,
     shapes: Iterable[int] = (),
     weights: Iterable[int] = (),
     trained: Iterable[int] = (),

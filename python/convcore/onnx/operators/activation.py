@@ -3,14 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 from ... import functional as F
 from ..node import Node, Value
-from ..registry import operator
+from ..registry import Constants, operator
 
 _FUNCTIONS: dict[str, Callable[[Node, Any], Any]] = {
     "Relu": lambda node, x: F.relu(x),
@@ -77,7 +77,13 @@ def softmax(node: Node, x: Value) -> Value:
     return Value(run(rows.data, 1), x.dtype).reshaped(x.shape)
 
 
-@operator("Dropout", shapes=(1, 2))
+def _check_dropout(node: Node, known: Constants) -> Iterator[str]:
+    ratio, training = (known.get(name) for name in (*node.inputs, "", "")[1:3])
+    if training is not None and training.any() and (ratio is None or ratio.any()):
+        yield "training_mode on: whether a program trains is said when it is made"
+
+
+@operator("Dropout", shapes=(1, 2), check=_check_dropout)
 def dropout(node: Node, x: Value, ratio: Value | None = None, training: Value | None = None) -> tuple[Value, Value]:
     """In training programs, as `functional.dropout`; the node's own training_mode must be off."""
     on = training is not None and training.constant("training_mode").any()

@@ -11,10 +11,10 @@ import numpy as np
 from ... import functional as F
 from ...functional.dispatch import apply
 from ..node import Node, Value, beside, per_channel
-from ..registry import operator
+from ..registry import Constants, operator
 
 
-def _check_batch_norm(node: Node) -> Iterator[str]:
+def _check_batch_norm(node: Node, known: Constants) -> Iterator[str]:
     if node.version < 9 and node.get("spatial", 1) != 1:
         yield "spatial=0"
 

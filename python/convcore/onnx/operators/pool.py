@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import reduce
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 from ... import functional as F
 from ...functional.dispatch import apply
 from ..node import Node, Value
-from ..registry import operator
+from ..registry import Constants, operator
 from .geometry import Window, flat, windows
 from .movement import pad_image
 
@@ -76,7 +76,12 @@ def _dilation(axes: Sequence[Window]) -> dict[str, Any]:
     return {"dilation": flat([a.dilation for a in axes], 1)}
 
 
-@operator("MaxPool")
+def _check_max_pool(node: Node, known: Constants) -> Iterator[str]:
+    if len(node.outputs) > 1 and len(node.get("kernel_shape") or ()) > 2:
+        yield "Indices of windows of more than two axes"
+
+
+@operator("MaxPool", check=_check_max_pool)
 def max_pool(node: Node, x: Value) -> Value | tuple[Value, Value]:
     axes = windows(node, x.shape[2:], node.get("kernel_shape"))
 
@@ -88,8 +93,6 @@ def max_pool(node: Node, x: Value) -> Value | tuple[Value, Value]:
     y = _by_axes(x, axes, run)
     if len(node.outputs) < 2:
         return y
-    if len(axes) > 2:
-        raise ValueError("Indices are given for windows of one and two axes only")
     ceil = _ceil_mode(axes)
     image = pad_image(x, axes, -math.inf) if ceil is None else x
     places = apply("max_pool2d_indices", _settings(axes, ceil, **_dilation(axes)), image.data)

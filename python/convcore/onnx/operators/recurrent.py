@@ -9,12 +9,12 @@ import numpy as np
 
 from ... import functional as F
 from ..node import Node, Value
-from ..registry import operator
+from ..registry import Constants, operator
 
 _ACTIVATIONS = ["Sigmoid", "Tanh", "Tanh"]
 
 
-def _check(node: Node) -> Iterator[str]:
+def _check(node: Node, known: Constants) -> Iterator[str]:
     names = node.get("activations") or _ACTIVATIONS
     if names not in (_ACTIVATIONS, _ACTIVATIONS * 2):
         yield f"activations={names}"

@@ -9,7 +9,7 @@ from typing import Any
 
 from ...functional.dispatch import apply
 from ..node import Node, Value
-from ..registry import operator
+from ..registry import Constants, operator
 
 
 def _ints(name: str, value: Value | None) -> list[int] | None:
@@ -20,7 +20,7 @@ def _floats(name: str, value: Value | None) -> list[float] | None:
     return [float(v) for v in value.constant(name).reshape(-1)] if value is not None and value.size else None
 
 
-def _check(node: Node) -> Iterator[str]:
+def _check(node: Node, known: Constants) -> Iterator[str]:
     if node.get("mode", "nearest") not in ("nearest", "linear", "cubic"):
         yield f"mode={node.get('mode')}"
 

@@ -66,6 +66,8 @@ def squeeze(node: Node, x: Value, axes: Value | None = None) -> Value:
 def unsqueeze(node: Node, x: Value, axes: Value | None = None) -> Value:
     given = axes.ints("axes") if axes is not None else node.get("axes")
     new = {x.axis(a, len(given)) for a in given}
+    if len(new) < len(given):
+        raise ValueError(f"axes must differ, got {list(given)}")
     rest = iter(x.shape)
     return x.reshaped([1 if i in new else next(rest) for i in range(x.ndim + len(given))])
 
