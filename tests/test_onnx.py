@@ -195,6 +195,18 @@ def test_integers_that_are_too_large() -> None:
         model(np.array([(1 << 24) + 1]))
 
 
+@pytest.mark.parametrize("to", ["uint8", "int8", "uint16", "int16", "int32", "bool", "float32"])
+def test_casts_of_integers_keep_the_low_bits(to: str) -> None:
+    kind = onnx.helper.np_dtype_to_tensor_dtype(np.dtype(to))
+    nodes = [
+        helper.make_node("Cast", ["x"], ["narrow"], to=kind),
+        helper.make_node("Cast", ["narrow"], ["f"], to=FLOAT),
+    ]
+    model = cc.onnx.load(make(nodes, {"x": (INT64, ["n"])}, {"f": FLOAT}))
+    x = np.array([-70000, -32769, -300, -129, -128, -1, 0, 1, 127, 128, 255, 256, 300, 32768, 65536, 70000])
+    np.testing.assert_array_equal(model(x), x.astype(to).astype(np.float32))
+
+
 def test_images_as_bytes() -> None:
     nodes = [
         helper.make_node("Cast", ["x"], ["f"], to=FLOAT),

@@ -168,6 +168,17 @@ def test_external_data_outside(tmp_path: Path, location: str, entries: dict[str,
     refused(path, "conv.weight")
 
 
+def test_a_graph_in_two_fields() -> None:
+    """protobuf joins them."""
+    whole = larger()
+    weight = onnx.ModelProto(graph=onnx.GraphProto(initializer=[tensor("other", 48, 3, 3, 3)]))
+    whole.graph.node[0].input[1] = "other"
+    expected = cc.onnx.load(onnx.ModelProto.FromString(whole.SerializeToString() + weight.SerializeToString()))(X)
+    assert (cc.onnx.load(whole.SerializeToString() + weight.SerializeToString())(X) == expected).all()
+    whole.graph.initializer.append(weight.graph.initializer[0])
+    assert (cc.onnx.load(whole.SerializeToString())(X) == expected).all()
+
+
 def test_external_data_without_a_folder(tmp_path: Path) -> None:
     refused(external(tmp_path / "a", "data.bin", offset=16).read_bytes(), "by its path")
 

@@ -9,6 +9,7 @@ Source: https://protobuf.dev/programming-guides/encoding.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import count
 
 _GRAPH, _INITIALIZER, _RAW_DATA = 7, 5, 9  # field numbers in ModelProto, GraphProto, TensorProto
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5  # wire types; groups are of the past
@@ -22,22 +23,23 @@ def split(data: memoryview) -> tuple[bytes, dict[int, memoryview]]:
     """
     found: dict[int, memoryview] = {}
     parts: list[bytes] = []
+    numbers = count()  # protobuf joins what several fields say of the graph
     for number, whole, body in _fields(data):
-        parts.append(_message(number, _graph(body, found)) if number == _GRAPH and body is not None else bytes(whole))
+        if number == _GRAPH and body is not None:
+            parts.append(_message(number, _graph(body, found, numbers)))
+        else:
+            parts.append(bytes(whole))
     return b"".join(parts), found
 
 
-def _graph(data: memoryview, found: dict[int, memoryview]) -> bytes:
-    parts, count = [], 0
+def _graph(data: memoryview, found: dict[int, memoryview], numbers: Iterator[int]) -> bytes:
+    parts = []
     for number, whole, body in _fields(data):
         if number != _INITIALIZER or body is None:
             parts.append(bytes(whole))
             continue
-        rest = bytes(whole)
-        if len(body) >= _LARGE:
-            rest = _message(number, _tensor(body, count, found))
-        parts.append(rest)
-        count += 1
+        index = next(numbers)
+        parts.append(_message(number, _tensor(body, index, found)) if len(body) >= _LARGE else bytes(whole))
     return b"".join(parts)
 
 
