@@ -4,7 +4,8 @@ python bench/compare_inference.py net.onnx ...               latency of one imag
 python bench/compare_inference.py nets/*.onnx --threads 1 --runtimes convcore,onnxruntime --batches 1
 
 Every runtime runs in a process of its own (bench/inference_worker.py); they take turns, A B A B. All outputs are first
-checked against onnxruntime's. A runtime that refuses a network is named, and left out of its row.
+checked against onnxruntime's. A peer that refuses a network, or computes something else, is named, and left out of its
+row.
 """
 
 import argparse
@@ -31,7 +32,7 @@ UNKNOWN = 224  # what a dimension without a size becomes
 
 
 class RefusedError(Exception):
-    """What a runtime says who cannot run a network."""
+    """Why a runtime cannot be compared."""
 
 
 class Worker:
@@ -101,32 +102,38 @@ def workers(
     onnx.save(fixed(path, 1)[0], one)
     np.savez(folder / "inputs.npz", **inputs)
     loaded: dict[str, tuple[Worker, float]] = {}
-    expected = None
+    expected: list[np.ndarray] = []
     try:
         for runtime in sorted(runtimes, key=lambda name: name != "onnxruntime"):  # its output is the reference
             worker = Worker(runtime, threads)
             try:
                 file = one if runtime == "ncnn" else folder / "model.onnx"
                 seconds = worker.ask("load", runtime, file, threads, folder / "inputs.npz")["seconds"]
-                worker.ask("output", folder / "output.npy")
-                output = np.load(folder / "output.npy").reshape(batch, -1)
-                expected = output if expected is None else expected
-                check(runtime, output, expected)
+                worker.ask("output", folder / "outputs.npz")
+                with np.load(folder / "outputs.npz") as file:
+                    outputs = [file[name].reshape(batch, -1) for name in file.files]
+                expected = expected or outputs
+                check(outputs, expected)
                 loaded[runtime] = worker, seconds
             except RefusedError as error:
-                print(f"  {path.stem}: {runtime} refuses: {error}", flush=True)
                 worker.close()
+                if runtime == "convcore":
+                    raise SystemExit(f"{path.stem}: {error}") from None
+                print(f"  {path.stem}: {runtime} is left out: {error}", flush=True)
         yield {runtime: loaded[runtime] for runtime in runtimes if runtime in loaded}
     finally:
         for worker, _ in loaded.values():
             worker.close()
 
 
-def check(runtime: str, output: np.ndarray, expected: np.ndarray) -> None:
-    """Raises SystemExit where numbers or the class differ."""
-    error = np.abs(output - expected).max() / np.abs(expected).max() if output.shape == expected.shape else np.inf
-    if not error <= TOLERANCE or (output.argmax(1) != expected.argmax(1)).any():
-        raise SystemExit(f"{runtime}: the output differs from the first runtime's by {error:.1e} of the largest")
+def check(outputs: Sequence[np.ndarray], expected: Sequence[np.ndarray]) -> None:
+    """Raises RefusedError where numbers or the class differ."""
+    if [o.shape for o in outputs] != [e.shape for e in expected]:
+        raise RefusedError(f"outputs of {[o.shape for o in outputs]}, expected {[e.shape for e in expected]}")
+    for i, (output, wanted) in enumerate(zip(outputs, expected, strict=True)):
+        error = np.abs(output - wanted).max() / np.abs(wanted).max()
+        if not error <= TOLERANCE or (output.argmax(1) != wanted.argmax(1)).any():
+            raise RefusedError(f"output {i} differs from the first runtime's by {error:.1e} of the largest")
 
 
 def measure(loaded: Mapping[str, tuple[Worker, float]], rounds: int, block: float) -> dict[str, Timing]:

@@ -1,7 +1,7 @@
 """One runtime in a process of its own, for compare_inference: commands from standard input, answers in JSON lines.
 
 load RUNTIME MODEL THREADS INPUTS.npz   seconds to load and compile a model of fixed shapes for these inputs
-output OUTPUT.npy                        runs once and writes the first output
+output OUTPUTS.npz                       runs once and writes all outputs
 time REPEATS                             seconds of each of so many runs, after one that is not counted
 memory                                   the process's largest resident size so far, in bytes (VmHWM, Linux)
 """
@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 Inputs = dict[str, np.ndarray]
-Run = Callable[[Inputs], np.ndarray]  # the first output
+Run = Callable[[Inputs], list[np.ndarray]]
 
 
 def convcore(model: str, threads: int, inputs: Inputs) -> Run:
@@ -28,9 +28,9 @@ def convcore(model: str, threads: int, inputs: Inputs) -> Run:
     cc.set_num_threads(threads)
     program = cc.compile(cc.onnx.load(model), [x.shape for x in inputs.values()], keep_weights=False)
 
-    def run(inputs: Inputs) -> np.ndarray:
+    def run(inputs: Inputs) -> list[np.ndarray]:
         outputs = program(*inputs.values())
-        return outputs[0] if isinstance(outputs, tuple) else outputs
+        return list(outputs) if isinstance(outputs, tuple) else [outputs]
 
     return run
 
@@ -41,7 +41,7 @@ def onnxruntime(model: str, threads: int, inputs: Inputs) -> Run:
     options = ort.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    return lambda inputs: session.run(None, inputs)[0]
+    return lambda inputs: session.run(None, inputs)
 
 
 def openvino(model: str, threads: int, inputs: Inputs) -> Run:
@@ -50,7 +50,7 @@ def openvino(model: str, threads: int, inputs: Inputs) -> Run:
     core = ov.Core()
     hints = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32"}
     request = core.compile_model(model, "CPU", hints).create_infer_request()
-    return lambda inputs: request.infer(inputs, share_inputs=True, share_outputs=True)[0]
+    return lambda inputs: list(request.infer(inputs, share_inputs=True, share_outputs=True).values())
 
 
 def ncnn(model: str, threads: int, inputs: Inputs) -> Run:
@@ -71,14 +71,14 @@ def ncnn(model: str, threads: int, inputs: Inputs) -> Run:
     net.load_param(str(folder / "model.ncnn.param"))
     net.load_model(str(folder / "model.ncnn.bin"))
 
-    def run(inputs: Inputs) -> np.ndarray:
+    def run(inputs: Inputs) -> list[np.ndarray]:
         rows = []
         for images in zip(*inputs.values(), strict=True):
             extractor = net.create_extractor()
             for name, image in zip(net.input_names(), images, strict=True):
                 extractor.input(name, ncnn.Mat(image).clone())  # the extractor keeps no reference
-            rows.append(np.array(extractor.extract(net.output_names()[0])[1]).ravel())
-        return np.stack(rows)
+            rows.append([np.array(extractor.extract(name)[1]).ravel() for name in net.output_names()])
+        return [np.stack(output) for output in zip(*rows, strict=True)]
 
     return run
 
@@ -105,7 +105,7 @@ class Worker:
         return {"seconds": time.perf_counter() - start}
 
     def output(self, path: str) -> dict[str, Any]:
-        np.save(path, np.asarray(self.run(self.inputs)))
+        np.savez(path, *self.run(self.inputs))
         return {}
 
     def time(self, repeats: str) -> dict[str, Any]:
