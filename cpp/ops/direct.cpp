@@ -430,14 +430,14 @@ void DirectConvolution::multiply(const Task& task, const Slice& slice, const Ten
           table().run.tile(static_cast<int>(last - first), run);
         }
     }
-    // Weights that come from afar are taken a chunk at a time by all tiles, which fetch the next chunk meanwhile. The
-    // sums wait in the output.
+    // Weights that come from afar are taken a chunk at a time by all tiles, which fetch the next chunk meanwhile: behind
+    // the last one a Program has packed those of its next layer. The sums wait in the output.
     for (int64_t s = 0; s == 0 || s < segments; s += chunk) {
       const int64_t count = std::min(chunk, segments - s);
       const bool first_chunk = first_slice && s == 0, last_chunk = s + count == segments;
       const float* part = w + s * length * columns;
       TileStore own = last_chunk ? store : TileStore{};
-      if (streams && tiles > 1 && tiles <= columns && (!last_chunk || q + 1 < task.panels)) {
+      if (streams && tiles > 1 && tiles <= columns) {
         own.ahead = last_chunk ? w + slice.panel_floats : part + count * length * columns;
         own.ahead_lines = static_cast<int>(ceil_div(columns, tiles));
       }
