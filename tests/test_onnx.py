@@ -203,8 +203,18 @@ def test_casts_of_integers_keep_the_low_bits(to: str) -> None:
         helper.make_node("Cast", ["narrow"], ["f"], to=FLOAT),
     ]
     model = cc.onnx.load(make(nodes, {"x": (INT64, ["n"])}, {"f": FLOAT}))
-    x = np.array([-70000, -32769, -300, -129, -128, -1, 0, 1, 127, 128, 255, 256, 300, 32768, 65536, 70000])
+    x = np.array([-70000, -32769, -300, -129, -128, -1, 0, 1, 127, 128, 255, 256, 300, 32768, 65536, 70000, 16777213])
     np.testing.assert_array_equal(model(x), x.astype(to).astype(np.float32))
+
+
+def test_half_floats_become_integers() -> None:
+    nodes = [
+        helper.make_node("Cast", ["x"], ["half"], to=onnx.TensorProto.BFLOAT16),
+        helper.make_node("Cast", ["half"], ["whole"], to=onnx.TensorProto.INT8),
+        helper.make_node("Cast", ["whole"], ["f"], to=FLOAT),
+    ]
+    model = cc.onnx.load(make(nodes, {"x": (FLOAT, ["n"])}, {"f": FLOAT}))
+    assert model(np.array([1.5, -1.5, 2.75, 100.5], np.float32)).tolist() == [1, -1, 2, 100]
 
 
 def test_images_as_bytes() -> None:

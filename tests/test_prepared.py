@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+import convcore as cc
 from checks import machines
 from convcore import _core, nn
 from convcore import functional as F
@@ -43,6 +44,31 @@ def test_inputs_are_prepared_on_their_way_in(name: str) -> None:
         (expected,) = _core.forward("conv2d", attributes, [x * gate, weight])
         (got,) = _core.forward("conv2d", attributes, [x, weight, *none, gate])
         assert_close(got, expected)
+
+
+@pytest.mark.parametrize("isa", _core.available_isas())
+def test_what_prepares_an_input_may_have_gaps(isa: str) -> None:
+    _core.force_isa(isa)
+    x, weight, vectors = image(2, 6, 5, 5), image(4, 6, 1, 1, seed=1), image(2, 6, 1, 1, 5, seed=2)
+    scale, shift = vectors[..., 1], vectors[:1, ..., 3]
+    (expected,) = _core.forward("conv2d", {}, [x * scale + shift, weight])
+    (got,) = _core.forward("conv2d", {}, [x, weight, *[None] * 8, scale, shift])
+    assert_close(got, expected)
+
+
+def test_what_cannot_be_prepared() -> None:
+    x, weight, scale, none = image(2, 6, 5, 5), image(4, 6, 1, 1), image(1, 6, 1, 1), [None] * 8
+    for shape in ((6,), (6, 1, 1), (2, 6, 1, 1), (1, 6, 1, 5)):
+        with pytest.raises(cc.ShapeError, match=r"conv2d: in_shift needs shape \(1, 6, 1, \.\.\.\)"):
+            _core.forward("conv2d", {}, [x, weight, *none, scale, image(*shape)])
+    with pytest.raises(
+        ValueError, match="algorithm must be auto, exact or direct where there is in_scale, got 'im2col'"
+    ):
+        _core.forward("conv2d", {"algorithm": "im2col"}, [x, weight, *none, scale])
+    with pytest.raises(ValueError, match="linear: in_scale is for inference, and for conv2d"):
+        _core.forward("linear", {}, [image(2, 6), image(4, 6), *none, image(1, 6)])
+    with pytest.raises(ValueError, match="in_scale is for inference"):
+        _core.backward("conv2d", {}, [x, weight, *none, scale], [image(2, 4, 5, 5)], [True] * 11)
 
 
 class Preactivated(nn.Module):

@@ -65,8 +65,8 @@ class Fuser {
     if (graph_.training()) {
       share_statistics(fused.graph);
     } else {
-      prepare_inputs(fused.graph);
       if (weights_outgrow_caches()) mark_cold();
+      prepare_inputs(fused.graph);
     }
     std::vector<Node> nodes;
     for (size_t n = 0; n < given.size(); ++n) {
@@ -110,8 +110,9 @@ class Fuser {
     const Shape& shape = graph_.values()[v].spec.shape;
     if (shape.rank() < 2 || shape[1] != channels || shape.size() != channels) return -1;
     for (int p; (p = graph_.values()[v].producer) >= 0; v = given(p).inputs[0])
-      if (given(p).kind != "rearrange" && given(p).kind != "channels_last") return -1;
-    return is_bound(graph_.values()[v]) ? v : -1;
+      if ((given(p).kind != "rearrange" || given(p).attributes.has("perm")) && given(p).kind != "channels_last") return -1;
+    const Value& bound = graph_.values()[v];
+    return is_bound(bound) && (bound.dense || layouts_agree(bound.spec.shape)) ? v : -1;
   }
 
   // A product with, or the addition of, one value for each channel.
@@ -131,7 +132,7 @@ class Fuser {
     return false;
   }
 
-  // One reader less of v; what makes it for nobody goes.
+  // One computed reader less of v; what makes it for nobody goes. (Of bound memory nobody counts the readers.)
   void release(int v) {
     while (--readers_[v] == 0 && graph_.values()[v].producer >= 0) {
       const int p = graph_.values()[v].producer;
@@ -165,7 +166,7 @@ class Fuser {
   void fold(size_t n) {
     const Node& norm = given(n);
     const int p = sole_producer(norm.inputs[0]);
-    if (p < 0 || !is_convolution(*kept_[p]) || !takes_scale(*kept_[p])) return;
+    if (p < 0 || !is_convolution(*kept_[p]) || !takes_scale(*kept_[p]) || norm.inputs.size() > kNormResidual) return;
     Node& conv = *kept_[p];
     if (conv.attributes.has("batch_norm_eps") || !reads_bound_memory(conv) || !reads_bound_memory(norm)) return;
     conv.attributes.set("batch_norm_eps", norm.attributes.number(norm.kind, "eps", 1e-5));
@@ -212,12 +213,12 @@ class Fuser {
       }
     }
   }
-  // Direct convolutions copy their input block by block. An input that stays in L2 is as fast read again.
+  // An input that stays in L2 is as fast read again.
   bool saves_a_pass(const Node& conv) const {
     if (graph_.values()[conv.inputs[0]].spec.shape.size() * 4 <= cpu_info().l2 / 2) return false;
     const std::unique_ptr<Op> op = make_op(conv.kind, conv.attributes);
     op->plan(graph_.input_specs(conv.inputs), false);
-    return op->algorithm() == "direct";
+    return op->can_prepare_input();
   }
   // The operand of a product with one value for each channel, and maybe image, of the other; -1: there is none.
   int gate_of(const Node& product) const {

@@ -223,11 +223,12 @@ void multiply_some(int rows, const WinogradProduct& g, int64_t tile, const float
 template <int M, int V>
 void multiply(const WinogradProduct& g) {
   const int64_t parts = (g.tiles + M - 1) / M;
+  const float* ahead = g.ahead ? g.ahead : g.u;  // nothing is fetched of the latter
   constexpr int64_t kLines = V * kLanes > kLine ? V * kLanes / kLine : 1;  // of a row of U
   for (int64_t i = 0; i < parts; ++i) {  // shared out evenly: no thin last rows
     const int64_t first = g.tiles * i / parts, last = g.tiles * (i + 1) / parts;
     const int64_t line = kLines * i / parts, lines = g.ahead ? kLines * (i + 1) / parts - line : 0;
-    multiply_some<M, V>(static_cast<int>(last - first), g, first, g.ahead + line * kLine, static_cast<int>(lines));
+    multiply_some<M, V>(static_cast<int>(last - first), g, first, ahead + line * kLine, static_cast<int>(lines));
   }
 }
 

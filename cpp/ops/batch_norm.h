@@ -17,8 +17,8 @@
 //               divided into parts of any sizes; a row holds the number of its pixels, each channel's mean over them,
 //               and each channel's sum of (x - mean)^2. x is then read once, not twice. No gradient.
 //   scale, shift  inference only: one value for each channel, multiplied with, and added, before the residual is
-//   coefficients  true, inference only: not y is computed, but two outputs of shape (1, C, 1, 1), by which a convolution
-//               that reads y can make it of x: y = x * first + second
+//   coefficients  true, inference only: not y is computed, but two outputs of shape (1, C, 1, ...) and x's rank, by
+//               which a convolution that reads y can make it of x: y = x * first + second
 // Passes over the activations: forward reads x (without statistics twice) and residual, and writes y. Backward reads
 // dy, x and, with a residual and an activation, y, and writes the residual's gradient; then it reads that (or dy and y
 // again) and x, and writes dx. On which side of 0 and 6 the activation's argument lay is seen from y where there is a

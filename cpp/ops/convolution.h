@@ -80,7 +80,7 @@ class ConvMap {
   virtual int64_t statistic_parts() const { return 0; }
   virtual int64_t statistic_pixels(int64_t /*part*/) const { return 0; }  // pixels of a part
   virtual bool finishes() const { return false; }                         // run() knows Epilogue::finish
-  virtual bool prepares() const { return false; }  // run_prepared() is there; of a geometry that says `prepared`
+  virtual bool prepares() const { return false; }  // run_prepared() is there, for geometries that say `prepared`
   virtual void run_prepared(const Prologue& prologue, const Tensor& in, const std::byte* packed,
                             const Epilogue& epilogue, const Tensor& out, std::byte* workspace) const;
 };

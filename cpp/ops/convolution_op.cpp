@@ -102,13 +102,18 @@ void ConvolutionOp::check_prologue(std::span<const TensorSpec> inputs, bool trai
             "in_shift and input_activation need in_scale");
     return;
   }
-  require(!training && forward_pass_ == Pass::forward, kind_, "in_scale is for inference, and for forward convolutions");
-  const Shape &scale = inputs[kInScale].shape, &x = inputs[kX].shape;
-  const bool fits = scale.rank() == x.rank() && scale.size() == scale[0] * x[1] && scale[1] == x[1];
-  require<ShapeError>(fits && (scale[0] == 1 || scale[0] == x[0]), kind_, "in_scale needs one value for each of ", x[1],
-                      " channels, or of each image's, got ", scale);
-  require<ShapeError>(!is_present(inputs, kInShift) || inputs[kInShift].shape.size() == x[1], kind_,
-                      "in_shift needs one value for each of ", x[1], " channels, got ", inputs[kInShift].shape);
+  require(!training && kind_ == "conv2d", kind_, "in_scale is for inference, and for conv2d");
+  require(wanted_ == "auto" || wanted_ == "exact" || wanted_ == "direct", kind_,
+          "algorithm must be auto, exact or direct where there is in_scale, got '", wanted_, "'");
+  const Shape& x = inputs[kX].shape;
+  for (const size_t i : {kInScale, kInShift}) {
+    if (!is_present(inputs, i)) continue;
+    const Shape& s = inputs[i].shape;
+    const bool fits = s.rank() == x.rank() && s[1] == x[1] && s.size() == s[0] * x[1];
+    require<ShapeError>(fits && (s[0] == 1 || (s[0] == x[0] && i == kInScale)), kind_,
+                        i == kInScale ? "in_scale" : "in_shift", " needs shape (1, ", x[1],
+                        ", 1, ...), or in_scale one for each image, got ", s, " (x: ", x, ")");
+  }
 }
 
 size_t ConvolutionOp::prologue_bytes() const {

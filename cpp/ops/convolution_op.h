@@ -10,9 +10,9 @@
 //                   w[o] * scale[o]  and  (bias[o] - running_mean[o]) * scale[o] + batch norm's bias[o]
 //   inputs 8, 9     inference only: after the batch norm, each channel is multiplied with its value of 8, and gets that
 //                   of 9 added, which is packed as well
-//   inputs 10, 11   inference only: each channel of x (10 may have one for each image, too) is multiplied with its value
-//                   of 10, and gets that of 11, which may be absent, added; then comes input_activation, "none", "relu"
-//                   or "relu6". For algorithms that copy their input: direct
+//   inputs 10, 11   of conv2d, inference only: (1 or N, C, 1, 1), and (1, C, 1, 1) or absent. x is multiplied with the
+//                   first, the second is added, and then comes input_activation, "none", "relu" or "relu6". By the
+//                   algorithm "direct"
 //   cold_weights    true, for inference: the network's weights outgrow the caches
 //   statistics      true: where the algorithm can (ConvMap::statistic_parts()), there is a second output, (parts,
 //                   1 + 2 * channels): of each part of y its number of pixels, and each channel's mean and sum of
@@ -41,9 +41,11 @@ class ConvolutionOp : public Op {
   OpNeeds needs() const override;
   bool is_dense(int input) const override { return input > 0 && input != kResidual && input < kInScale; }
   bool forward_reads_input(int input) const override {
-    return backward_weight_ || (input != kWeight && (!folds_ || input < kBias || input == kResidual || input >= kInScale));
+    return backward_weight_ || (input != kWeight && (!folds_ || input < kBias || input == kResidual ||
+                                                       input >= kInScale));
   }
   bool can_run_in_place(int input) const override { return input == kResidual; }
+  bool can_prepare_input() const override { return kind_ == "conv2d" && forward_->prepares(); }
   bool has_gradient(int output) const override { return output == 0; }
   bool backward_reads_input(int input) const override { return input <= kWeight; }
   bool backward_reads_outputs() const override { return activation_.has_value(); }

@@ -59,6 +59,8 @@ class Op {
   virtual bool is_dense(int input) const { return input > 0; }
   // Output 0 may be the very memory of input i, and the gradient of input i, but of no other, that of output 0's.
   virtual bool can_run_in_place(int /*input*/) const { return false; }
+  // As planned, it could also take a batch norm or a gate before input 0 into its own pass over that.
+  virtual bool can_prepare_input() const { return false; }
   // Output 0 is a part of input 0 that begins so many elements further on and has its pitch, which is given; -1: is none.
   // Where it stands there, forward need not run.
   virtual int64_t offset_in_input(int64_t /*pitch*/) const { return -1; }

@@ -98,24 +98,24 @@ def where(node: Node, condition: Value, x: Value, y: Value) -> Value:
 
 @operator("Cast", "CastLike")
 def cast(node: Node, x: Value, like: Value | None = None) -> Value:
-    """To bool: whether it is not 0; to integers: towards 0, and of integers the low bits. All floating-point types are
-    float32 inside."""
+    """To bool: whether it is not 0; to integers: towards 0; of integers the low 8 or 16 bits, while those of 32 and 64
+    stay as they are. All floating-point types are float32 inside."""
     dtype = cast_dtype(node, like)
     if x.dtype == dtype or dtype.kind not in "biu":
         return x.with_data(x.data, dtype)
     if dtype.kind == "b":
         return x.with_data(F.logical_not(F.logical_not(x.data)), dtype)
-    if x.dtype.kind == "f":
+    if x.dtype.kind not in "biu":
         return x.with_data(truncate(x.data), dtype)
     fits = x.dtype.kind == "b" or np.can_cast(x.dtype, dtype)
     return x.with_data(x.data if fits or dtype.itemsize > 2 else _wrapped(x.data, dtype), dtype)
 
 
 def _wrapped(x: Any, dtype: np.dtype[Any]) -> Any:
-    """Integers modulo 2^bits, from the type's least value on."""
+    """Integers modulo 2^bits, from the type's least value on. No sum leaves the integers that float32 has."""
     low, count = float(np.iinfo(dtype).min), float(1 << 8 * dtype.itemsize)
-    wrapped = F.remainder(F.subtract(x, low) if low else x, count)
-    return F.add(wrapped, low) if low else wrapped
+    bits = F.remainder(x, count)
+    return F.add(F.remainder(F.subtract(bits, low), count), low) if low else bits
 
 
 def cast_dtype(node: Node, like: Value | None) -> np.dtype[Any]:
