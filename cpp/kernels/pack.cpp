@@ -30,7 +30,7 @@ CC_INLINE void transpose_square(const TransposeArgs& a, const float* src, int ro
 #pragma GCC unroll 16
   for (int i = 0; i < kLanes; ++i) {
     if (i >= n) return;
-    float* out = dst + a.place[t] + c * a.step;
+    float* out = dst + (a.place[t] + c) * a.step;
     if (a.place[t] >= 0) PastCaches ? stream(out, r[i]) : store_some(out, r[i], stored);
     if (++t == a.taps) t = 0, ++c;
   }

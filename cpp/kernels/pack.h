@@ -7,7 +7,7 @@
 
 namespace convcore {
 
-// dst[place[t] + c * step + j] = src[j * pitch + c * taps + t] for c < channels, t < taps, j < rows, and 0 for
+// dst[(place[t] + c) * step + j] = src[j * pitch + c * taps + t] for c < channels, t < taps, j < rows, and 0 for
 // rows <= j < width: rows of `channels x taps` floats become rows of `width` floats, wherever their tap has its place
 // (a negative place: that tap is left out).
 struct TransposeArgs {
@@ -16,7 +16,7 @@ struct TransposeArgs {
   float* dst;
   const int64_t* place;
   int64_t step, width;
-  // dst will not be read soon: whole cache lines go past the caches, if dst is aligned, and places, step and width are
+  // dst will not be read soon: whole cache lines go past the caches, if dst is aligned, and step and width are
   // multiples of 16. Call fence() before others read it.
   bool past_caches = false;
   int64_t ahead = 0;  // what will be read some hundred cycles later stands so many floats behind what is read now

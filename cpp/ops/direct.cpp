@@ -18,6 +18,7 @@ constexpr int64_t kMaxBlockPixels = 1024;  // pointer tables of a block stay sma
 constexpr int64_t kMinBlockColumns = 64;   // shorter parts of a row would mostly be halo
 constexpr int64_t kMaxTaps = 1 << 16;      // lists of taps stay smaller than weights
 constexpr int64_t kTasksPerSlot = 4;       // enough to even out threads that are slowed by others
+constexpr int64_t kLine = 16;              // floats of a cache line
 constexpr int64_t kPackedRows = 8;         // rows of the weights that are walked at a time: few pages
 constexpr int64_t kRowsAhead = 64;         // floats of each row of weights that are asked for ahead
 constexpr int64_t kManyTasks = 4;          // enough to share among threads
@@ -42,10 +43,10 @@ double DirectConvolution::cycles(const DirectShape& s) {
   double all = 0;
   for (const SubConvolution& sub : s.parts) {
     const double products = static_cast<double>(s.in_c) * static_cast<double>(sub.taps.size());
-    const TileShape& tile = choose_tile(s.out_c, s.in_c * static_cast<int64_t>(sub.taps.size()));
-    const double vectors = static_cast<double>(tile.nr) / table().tile.lanes;
-    all += static_cast<double>(s.n * s.groups * sub.rows * sub.cols * ceil_div(s.out_c, tile.nr)) *
-           (products * vectors / 2 / tile.efficiency + kTile / tile.mr);
+    const TilePair tiles = choose_tiles(s.out_c, s.in_c * static_cast<int64_t>(sub.taps.size()));
+    const double panels = static_cast<double>(ceil_div(s.out_c, tiles.main.nr));
+    all += static_cast<double>(s.n * s.groups * sub.rows * sub.cols) *
+           (products * tiles.cost / table().tile.lanes / 2 + panels * kTile / tiles.main.mr);
   }
   return all;
 }
@@ -53,23 +54,25 @@ double DirectConvolution::cycles(const DirectShape& s) {
 DirectConvolution::DirectConvolution(DirectShape shape) : s_(std::move(shape)), slots_(num_threads()) {
   int64_t most_taps = 0, block_floats = 0, block_pixels = 0;
   for (const SubConvolution& sub : s_.parts) most_taps = std::max<int64_t>(most_taps, sub.taps.size());
-  tile_ = choose_tile(s_.out_c, s_.in_c * most_taps);
-  panels_ = ceil_div(s_.out_c, tile_.nr);
+  tiles_ = choose_tiles(s_.out_c, s_.in_c * most_taps);
+  panels_ = ceil_div(s_.out_c, tiles_.main.nr);
+  int64_t rows = 0;  // of a panel
   place_.assign(s_.taps, -1);
   for (const SubConvolution& sub : s_.parts) {
-    const Part part = plan_part(sub, panel_floats_);
+    const Part part = plan_part(sub, rows);
     for (const SubConvolution::Tap& tap : sub.taps) {
-      place_[tap.weight] = panel_floats_;
-      panel_floats_ += s_.in_c * tile_.nr;
+      place_[tap.weight] = rows;
+      rows += s_.in_c;
     }
     if (part.padded) {
-      const int64_t rows = part.whole ? sub.rows : part.block_rows;
-      block_floats = std::max(block_floats, part.block_images * halo_rows(part, rows) * part.halo_w * s_.in_c);
+      const int64_t halo = halo_rows(part, part.whole ? sub.rows : part.block_rows) * part.halo_w;
+      block_floats = std::max(block_floats, part.block_images * halo * s_.in_c);
     }
     const int64_t pixels = fits_once(part, sub) ? sub.rows * sub.cols : part.block_rows * part.block_cols;
     block_pixels = std::max(block_pixels, part.block_images * pixels);
     parts_.push_back(part);
   }
+  panel_floats_ = rows * tiles_.main.nr;
   past_caches_ = packed_bytes() >= static_cast<size_t>(cpu_info().l3 / 16);
   block_bytes_ = align_up(block_floats * 4);
   offsets_bytes_ = align_up(most_taps * sizeof(int64_t));
@@ -104,7 +107,7 @@ void DirectConvolution::plan_once() {
     if (!s_.parts[i].taps.empty()) pixels += s_.parts[i].rows * s_.parts[i].cols;
   }
   const int64_t channel_floats = panel_floats_ / s_.in_c;  // of a panel, of one input channel
-  once_panels_ = std::min(panels_, ceil_div(kOnceRun, tile_.nr * s_.taps));
+  once_panels_ = std::min(panels_, ceil_div(kOnceRun, tiles_.main.nr * s_.taps));
   int64_t channels = std::min({s_.in_c, cpu_info().l2 / 4 / 4 / (once_panels_ * channel_floats),
                                cpu_info().l2 / 3 / 4 / std::max<int64_t>(pixels, 1)});
   while (channels > 0 && s_.in_c % channels) --channels;
@@ -160,7 +163,7 @@ DirectConvolution::Part DirectConvolution::plan_part(const SubConvolution& sub, 
   }
   p.halo_w = halo_cols(p.block_cols);
   const int64_t row_tiles = ceil_div(p.block_cols, table().run.max_rows);
-  if (tile_.nr == table().tile.lanes && p.block_cols / row_tiles >= kLeastRun) p.row_tiles = row_tiles;
+  if (tiles_.main.nr == table().tile.lanes && p.block_cols / row_tiles >= kLeastRun) p.row_tiles = row_tiles;
   return p;
 }
 
@@ -234,21 +237,23 @@ void DirectConvolution::pack(const float* weight, std::byte* packed) const {
 void DirectConvolution::pack_slice(const Slice& slice, int64_t begin, int64_t end, const float* weight, float* packed,
                                    bool past_caches) const {
   const PackKernels& kernels = table().pack;
-  const int64_t nr = tile_.nr, end_channel = slice.channel + slice.channels;
+  const int64_t end_channel = slice.channel + slice.channels;
   const int64_t block = s_.w_in < s_.w_out ? s_.in_c : kPackedRows;  // input channels of all panels, then the next
   for (int64_t c = slice.channel; c < end_channel; c += block)
     for (int64_t p = begin; p < end; ++p) {
-      const int64_t first = p % panels_ * nr, columns = std::min<int64_t>(nr, s_.out_c - first);
+      const int64_t nr = tiles_.of(p % panels_, panels_).nr, first = p % panels_ * tiles_.main.nr;
+      const int64_t columns = std::min<int64_t>(nr, s_.out_c - first);
       const float* source = weight + p / panels_ * s_.w_group + first * s_.w_out + c * s_.w_in;
       float* panel = packed + (p - begin) * slice.panel_floats + (c - slice.channel) * nr;
-      const int64_t channels = std::min(block, end_channel - c), place = slice.place[0];
-      TransposeArgs args{source, s_.w_out, columns, 1, s_.taps, panel, slice.place, nr, nr, past_caches};
+      const int64_t channels = std::min(block, end_channel - c), place = slice.place->front();
+      TransposeArgs args{source, s_.w_out, columns, 1, s_.taps, panel, slice.place->data(), nr, nr,
+                         past_caches && nr % kLine == 0};
       if (s_.w_in < s_.w_out) {  // an output channel's weights lie together
         args.channels = channels;
         args.ahead = kRowsAhead;
         kernels.transpose(args);
       } else if (s_.taps == 1) {
-        if (place >= 0) kernels.copy_rows(source, s_.w_in, channels, columns, panel + place, nr);
+        if (place >= 0) kernels.copy_rows(source, s_.w_in, channels, columns, panel + place * nr, nr);
       } else {
         // The same rows of the next panel, or the next rows of the first.
         args.ahead = p + 1 < end ? columns * s_.w_out : block * s_.w_in - (p - begin) * nr * s_.w_out;
@@ -295,7 +300,7 @@ void DirectConvolution::run_once(const Tensor& in, const float* weight, const Ep
                       .cols = s_.parts[part].cols, .group = p / panels_, .panel = p % panels_, .panels = count(p)};
         };
         for (int64_t i = 0; i < parts; ++i) prepare(part_task(i), {}, in, epilogue, out, part_scratch(i));
-        Slice slice{0, once_channels_, panel_floats_ / s_.in_c * once_channels_, once_place_.data()};
+        Slice slice{0, once_channels_, panel_floats_ / s_.in_c * once_channels_, &once_place_};
         for (; slice.channel < s_.in_c; slice.channel += slice.channels) {
           pack_slice(slice, p, p + count(p), weight, packed, false);
           for (int64_t i = 0; i < parts; ++i) multiply(part_task(i), slice, in, packed, epilogue, out, part_scratch(i));
@@ -360,7 +365,7 @@ void DirectConvolution::prepare(const Task& task, const Prologue& prologue, cons
     const int64_t row = task.n * s_.in_h + task.row * s_.in_step_h, pixel = row * s_.in_w + task.col * s_.in_step_w;
     first = in.f32() + pixel * from.pitch + task.group * s_.in_c;
   }
-  const int64_t channel0 = task.group * s_.out_c + task.panel * tile_.nr;
+  const int64_t channel0 = task.group * s_.out_c + task.panel * tiles_.main.nr;
   int64_t pixels = 0;
   for (int64_t n = 0; n < task.images; ++n)
     for (int64_t r = 0; r < task.rows; ++r) {
@@ -395,11 +400,9 @@ void DirectConvolution::multiply(const Task& task, const Slice& slice, const Ten
     scratch.offsets[i] = (dh * from.row_pixels + dw) * from.pitch + slice.channel;
   }
 
-  const int64_t columns = tile_.nr, channel0 = task.group * s_.out_c + task.panel * columns;
+  const int64_t columns = tiles_.main.nr, channel0 = task.group * s_.out_c + task.panel * columns;
   const int64_t pixels = task.images * task.rows * task.cols;
   const bool by_rows = p.row_tiles > 0 && first_slice && last_slice;
-  const int64_t tiles = by_rows ? 0 : ceil_div(pixels, tile_.mr);
-  const float* w = panels + p.weights / s_.in_c * slice.channels;
   // By the shape alone, not by the pixels of this task: chunks decide how sums are rounded.
   const bool streams = (past_caches_ || s_.cold) && segments > 0 && slice.channels == s_.in_c;
   const int64_t chunk_floats = cpu_info().l2 / 4 / 4;
@@ -417,8 +420,11 @@ void DirectConvolution::multiply(const Task& task, const Slice& slice, const Ten
     if (epilogue.residual)
       for (int64_t i = 0; i < pixels; ++i) scratch.residual[i] += floats;
   };
-  for (int64_t q = 0; q < task.panels; ++q, w += slice.panel_floats) {
+  for (int64_t q = 0; q < task.panels; ++q) {
     if (q > 0) advance(columns);
+    const TileShape& tile = tiles_.of(task.panel + q, panels_);
+    const int64_t tiles = by_rows ? 0 : ceil_div(pixels, tile.mr);
+    const float* w = panels + q * slice.panel_floats + p.weights / s_.in_c * slice.channels * tile.nr;
     const int64_t width = std::min(columns, s_.out_c - (task.panel + q) * columns);
     if (by_rows) {
       run.columns = static_cast<int>(width), run.w = w, run.bias = store.bias;
@@ -435,11 +441,11 @@ void DirectConvolution::multiply(const Task& task, const Slice& slice, const Ten
     for (int64_t s = 0; s == 0 || s < segments; s += chunk) {
       const int64_t count = std::min(chunk, segments - s);
       const bool first_chunk = first_slice && s == 0, last_chunk = s + count == segments;
-      const float* part = w + s * length * columns;
+      const float* part = w + s * length * tile.nr;
       TileStore own = last_chunk ? store : TileStore{};
-      if (streams && tiles > 1 && tiles <= columns) {
-        own.ahead = last_chunk ? w + slice.panel_floats : part + count * length * columns;
-        own.ahead_lines = static_cast<int>(ceil_div(columns, tiles));
+      if (streams && tiles > 1 && tiles <= tile.nr) {
+        own.ahead = last_chunk ? w + slice.panel_floats : part + count * length * tile.nr;
+        own.ahead_lines = static_cast<int>(ceil_div(tile.nr, tiles));
       }
       const float* ahead = own.ahead;
       for (int64_t t = 0; t < tiles; ++t) {  // rows are shared out evenly: no thin last tile
@@ -448,8 +454,8 @@ void DirectConvolution::multiply(const Task& task, const Slice& slice, const Ten
           own.add = scratch.y + first;
         else if (epilogue.residual)
           own.add = scratch.residual + first;
-        if (ahead) own.ahead = ahead + count * length * columns / tiles * t;
-        tile_.gather(static_cast<int>(last - first), static_cast<int>(width), scratch.x + first, scratch.offsets + s,
+        if (ahead) own.ahead = ahead + count * length * tile.nr / tiles * t;
+        tile.gather(static_cast<int>(last - first), static_cast<int>(width), scratch.x + first, scratch.offsets + s,
                      count, length, part, scratch.y + first, own,
                      static_cast<int>(std::min(last - first, pixels - last)));
       }

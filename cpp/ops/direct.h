@@ -11,6 +11,7 @@
 #include "kernels/tile.h"
 #include "ops/convolution.h"
 #include "ops/sub_convolution.h"
+#include "ops/tiles.h"
 
 namespace convcore {
 
@@ -52,7 +53,7 @@ class DirectConvolution final : public ConvMap {
     bool whole;                  // an image would be one block, were it not for the threads
     bool padded;                 // some tap leaves the input, or it is prepared: blocks are copied into a zero halo
     bool mergeable;              // the taps of one row are neighbours: one segment where pixels have no gaps
-    int64_t weights;             // floats from the start of a panel of the packed weights
+    int64_t weights;             // rows of a panel of the packed weights in front of the part's
     int64_t row_tiles;           // of one vector of channels, cut from each row of a block; 0: tiles cross rows
     int64_t splits;              // shares of the panels, so that every thread has work
     int64_t last_task;           // tasks of this part and those before it
@@ -64,7 +65,7 @@ class DirectConvolution final : public ConvMap {
   // Input channels of all weights, as they are packed.
   struct Slice {
     int64_t channel, channels, panel_floats;
-    const int64_t* place;  // where a tap's weights stand in a panel; -1: no part uses it
+    const std::vector<int64_t>* place;  // rows of a panel in front of a tap's weights; -1: no part uses it
   };
   struct Scratch {
     float* block;
@@ -86,7 +87,7 @@ class DirectConvolution final : public ConvMap {
   bool fits_once(const Part& part, const SubConvolution& sub) const;
   void plan_once();
   size_t once_packed_bytes() const { return align_up(once_panels_ * panel_floats_ / s_.in_c * once_channels_ * 4); }
-  Slice whole() const { return {0, s_.in_c, panel_floats_, place_.data()}; }
+  Slice whole() const { return {0, s_.in_c, panel_floats_, &place_}; }
   void pack_slice(const Slice& slice, int64_t begin, int64_t end, const float* weight, float* packed,
                   bool past_caches) const;
   // prepare() copies the block where taps leave the image, and lists its pixels; multiply() runs the tiles of the
@@ -99,8 +100,8 @@ class DirectConvolution final : public ConvMap {
   void gather_moments(const Task& task, const Tensor& out, int64_t channel, int64_t channels, float* statistics) const;
 
   DirectShape s_;
-  TileShape tile_;
-  int64_t panels_;  // of tile_.nr output channels, per group
+  TilePair tiles_;
+  int64_t panels_;  // of tiles_.main.nr output channels, per group; the last one may be narrower
   std::vector<Part> parts_;
   int64_t tasks_ = 0;
   int64_t slots_;  // tasks that may run at once, each with its own scratch

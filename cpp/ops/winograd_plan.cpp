@@ -163,12 +163,12 @@ WinogradPlan plan_winograd(const Conv2dGeometry& g, Pass pass) {
 
 double direct_cycles(const Conv2dGeometry& g, Pass pass) {
   const WinogradShape s(g, pass, 4);
-  const TileShape& tile = choose_tile(s.out_c, 9 * s.in_c);
-  const double columns = static_cast<double>(ceil_div(s.out_c, tile.nr) * tile.nr);
+  const TilePair tiles = choose_tiles(s.out_c, 9 * s.in_c);
+  const double columns = static_cast<double>(ceil_div(s.out_c, tiles.main.nr) * tiles.main.nr);
   const double pixels = static_cast<double>(s.n * s.out_h * s.out_w);
   const double depth = static_cast<double>(9 * s.in_c), bytes = depth * columns * 4;
   const double blocks = std::ceil(pixels / kDirectPixels);
-  return behind(pixels * depth * columns / (2 * table().tile.lanes) / tile.efficiency, s, blocks, bytes) +
+  return behind(pixels * depth * tiles.cost / (2 * table().tile.lanes), s, blocks, bytes) +
          pack_share(s) * (bytes / kTaps + traffic(bytes, bytes, 2 * bytes));
 }
 
