@@ -83,6 +83,10 @@ def conv_cases() -> list[Case]:
         conv((9, 48, 14, 15), 48, 3, padding=1, groups=6),
         # weights of more than a share of the last cache, few pixels in a block, more or fewer by the number of threads
         conv((16, 256, 2, 2), 256, 3, padding=1, bias=False),
+        conv((1, 44, 5, 6), 68, (1, 3), stride=2),  # whole panels and a narrower one, both ways
+        conv((1, 88, 5, 6), 44, 1, stride=2),
+        conv((2, 136, 7, 7), 136, 1, groups=2),
+        conv((1, 68, 4, 4), 88, 2, stride=2, bias=False),
         # depthwise: whole tiles, tails of columns and channels, borders, every phase of a stride, blocks of rows
         *(conv((1, 20, 4, w), 20, 3, padding=1, groups=20) for w in (1, 2, 7, 9, 16, 28)),
         *(conv((2, 20, 5, w), 20, 3, stride=2, padding=1, groups=20) for w in (1, 2, 13, 16, 30)),

@@ -9,7 +9,6 @@
 #include "kernels/table.h"
 
 namespace convcore {
-
 namespace {
 
 // Of a panel, in channels at the FMA peak. Wide tiles have few rows and read their weights more often: a panel beyond
