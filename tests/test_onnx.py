@@ -401,6 +401,19 @@ def test_a_shape_in_constant_use_outlives_the_others() -> None:
         assert model(np.ones((1, 2), np.float32)).shape == (1, 2)
 
 
+def test_large_constants_are_computed_by_the_core() -> None:
+    """ONNX's reference would take a loop of Python for each of 64,000 windows."""
+    nodes = [
+        helper.make_node("MaxPool", ["c"], ["m"], kernel_shape=[3, 3], strides=[2, 2]),
+        helper.make_node("ReduceMean", ["m"], ["r"], axes=[2, 3]),
+        helper.make_node("Mul", ["x", "r"], ["y"]),
+    ]
+    constant = normal(1, 3, 300, 300)
+    model = make(nodes, {"x": (FLOAT, ["n", 3, 4, 4])}, {"y": FLOAT}, {"c": constant}, opset=13)
+    x = normal(2, 3, 4, 4)
+    close(cc.onnx.load(model)(x), ort(model, x)[0])
+
+
 def test_external_data_of_constants(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is read from where the process happens to stand."""
     (tmp_path / "secret.bin").write_bytes(np.ones(4, np.float32).tobytes())

@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 
 from .node import Node
 from .operators import FOLDED
+from .registry import OPERATORS
+
+_MOST_ELEMENTS = 1 << 18  # that ONNX's reference computes with, where the core could
 
 RANDOM = {
     "RandomNormal",
@@ -45,6 +48,8 @@ def fold(node: Node, inputs: Sequence[NDArray[Any] | None]) -> list[NDArray[Any]
 def _by_reference(node: Node, inputs: Sequence[NDArray[Any] | None]) -> list[NDArray[Any]]:
     from onnx.reference import ReferenceEvaluator
 
+    if node.op in OPERATORS and sum(a.size for a in inputs if a is not None) > _MOST_ELEMENTS:
+        raise NotImplementedError("its loops are Python's")
     names = [name for name in node.inputs if name]
     arrays = {n: a for n, a in zip(node.inputs, inputs, strict=True) if a is not None}
     info = [
