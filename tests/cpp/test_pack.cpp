@@ -19,10 +19,10 @@ struct Case {
   int64_t rows, channels, taps, width;
 };
 
-// Every other tap stands in reverse order behind the rest; the last of several is left out.
+// In rows of the result: every other tap stands in reverse order behind the rest; the last of several is left out.
 std::vector<int64_t> places(const Case& c) {
   std::vector<int64_t> place;
-  for (int64_t t = 0; t < c.taps; ++t) place.push_back((c.taps - 1 - t) * c.channels * c.width);
+  for (int64_t t = 0; t < c.taps; ++t) place.push_back((c.taps - 1 - t) * c.channels);
   if (c.taps > 2) place.back() = -1;
   return place;
 }
@@ -38,7 +38,7 @@ int64_t wrong_in_transpose(const PackKernels& kernels, const Case& c, bool past_
   for (int64_t channel = 0; channel < c.channels; ++channel)
     for (int64_t t = 0; t < c.taps; ++t)
       for (int64_t j = 0; j < c.width && place[static_cast<size_t>(t)] >= 0; ++j)
-        expected[static_cast<size_t>(place[static_cast<size_t>(t)] + channel * c.width + j)] =
+        expected[static_cast<size_t>((place[static_cast<size_t>(t)] + channel) * c.width + j)] =
             j < c.rows ? src[static_cast<size_t>(j * pitch + channel * c.taps + t)] : 0.0f;
   kernels.transpose({src.data(), pitch, c.rows, c.channels, c.taps, dst.data(), place.data(), c.width, c.width,
                      past_caches});
