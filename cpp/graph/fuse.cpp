@@ -109,8 +109,10 @@ class Fuser {
   int bound_channels(int v, int64_t channels) const {
     const Shape& shape = graph_.values()[v].spec.shape;
     if (shape.rank() < 2 || shape[1] != channels || shape.size() != channels) return -1;
-    for (int p; (p = graph_.values()[v].producer) >= 0; v = given(p).inputs[0])
-      if ((given(p).kind != "rearrange" || given(p).attributes.has("perm")) && given(p).kind != "channels_last") return -1;
+    for (int p; (p = graph_.values()[v].producer) >= 0; v = given(p).inputs[0]) {
+      const bool in_order = given(p).kind == "rearrange" && !given(p).attributes.has("perm");
+      if (!in_order && given(p).kind != "channels_last") return -1;
+    }
     const Value& bound = graph_.values()[v];
     return is_bound(bound) && (bound.dense || layouts_agree(bound.spec.shape)) ? v : -1;
   }
@@ -178,8 +180,7 @@ class Fuser {
   bool weights_outgrow_caches() const {
     int64_t bytes = 0;
     for (const Value& value : graph_.values())
-      if (is_bound(value))
-        bytes += value.spec.shape.size() * size_of(value.spec.dtype);
+      if (is_bound(value)) bytes += value.spec.shape.size() * size_of(value.spec.dtype);
     return bytes > cpu_info().l3 / 2;
   }
   void mark_cold() {
@@ -192,9 +193,12 @@ class Fuser {
     for (std::optional<Node>& conv : kept_) {
       if (!conv || conv->kind != "conv2d") continue;
       const int p = sole_producer(conv->inputs[0]);
-      if (p < 0 || !kept_[p] || !saves_a_pass(*conv)) continue;
+      if (p < 0 || !kept_[p]) continue;
       Node& before = *kept_[p];
-      if (is_norm(before) && !has_input(before, kNormResidual)) {
+      const bool norm = is_norm(before) && !has_input(before, kNormResidual);
+      const int gate = before.kind == "multiply" ? gate_of(before) : -1;
+      if ((!norm && gate < 0) || !saves_a_pass(*conv)) continue;
+      if (norm) {
         conv->inputs[0] = before.inputs[0];
         conv->attributes.set("input_activation", before.attributes.text(before.kind, "activation", "none"));
         before.attributes.set("activation", std::string("none"));
@@ -204,9 +208,7 @@ class Fuser {
         before.outputs = {graph.add_computed(before.name, specs[0]), graph.add_computed(before.name, specs[1])};
         set_input(*conv, kConvolutionInScale, before.outputs[0]);
         set_input(*conv, kConvolutionInShift, before.outputs[1]);
-      } else if (before.kind == "multiply") {
-        const int gate = gate_of(before);
-        if (gate < 0) continue;
+      } else {
         conv->inputs[0] = before.inputs[1 - gate];
         set_input(*conv, kConvolutionInScale, before.inputs[gate]);
         kept_[p].reset();

@@ -456,8 +456,8 @@ void DirectConvolution::multiply(const Task& task, const Slice& slice, const Ten
           own.add = scratch.residual + first;
         if (ahead) own.ahead = ahead + count * length * tile.nr / tiles * t;
         tile.gather(static_cast<int>(last - first), static_cast<int>(width), scratch.x + first, scratch.offsets + s,
-                     count, length, part, scratch.y + first, own,
-                     static_cast<int>(std::min(last - first, pixels - last)));
+                    count, length, part, scratch.y + first, own,
+                    static_cast<int>(std::min(last - first, pixels - last)));
       }
     }
     if (epilogue.finish && last_slice) {

@@ -220,7 +220,7 @@ size_t SharedWinograd::packed_bytes() const {
   return from_taps_ ? static_cast<size_t>(panels_ * s_.in_c * 9 * panel_.nr) * 4 : u_bytes();
 }
 size_t SharedWinograd::slot_bytes() const {
-  return (own_v_ ? kAlignment + v_bytes() : 0) + bytes({nullptr, chunk_step_, 0}) + bytes(m_layout(nullptr, block_tiles_));
+  return own_bytes() + bytes({nullptr, chunk_step_, 0}) + bytes(m_layout(nullptr, block_tiles_));
 }
 size_t SharedWinograd::workspace_bytes() const {
   return (own_v_ ? 0 : v_bytes()) + static_cast<size_t>(slots_) * slot_bytes();
@@ -243,27 +243,25 @@ void SharedWinograd::run(const Tensor& in, const std::byte* packed, const Epilog
   const float* weights = reinterpret_cast<const float*>(packed);
   std::byte* slots = workspace + (own_v_ ? 0 : v_bytes());
   const auto slot_at = [&](int64_t slot) { return slots + static_cast<size_t>(slot) * slot_bytes(); };
+  const auto made = [&](int64_t slot) -> bool& { return *reinterpret_cast<bool*>(slot_at(slot)); };
+  const auto v_at = [&](int64_t slot) {
+    return v_layout(reinterpret_cast<float*>(own_v_ ? slot_at(slot) + kAlignment : workspace), block_tiles_);
+  };
   for (int64_t part = 0; part < parts_.count(); part += block_parts_) {
     const int64_t last_part = std::min(part + block_parts_, parts_.count());
     const int64_t first = parts_.first(part), tiles = parts_.first(last_part) - first;
-    const int64_t cost = 2 * s_.points() * tiles * s_.in_c * panel_.nr;
     if (own_v_) {
-      for (int64_t slot = 0; slot < slots_; ++slot) *reinterpret_cast<bool*>(slot_at(slot)) = false;
-      parallel_tasks(panels_, slots_, cost, [&](int64_t slot, int64_t panel) {
-        bool& made = *reinterpret_cast<bool*>(slot_at(slot));
-        std::byte* own = slot_at(slot) + kAlignment;
-        const PointMatrices v = v_layout(reinterpret_cast<float*>(own), block_tiles_);
-        if (!std::exchange(made, true)) transform_input(in, first, first + tiles, v);
-        run_panel(panel, part, last_part, v, weights, epilogue, out, own + v_bytes());
+      for (int64_t slot = 0; slot < slots_; ++slot) made(slot) = false;
+    } else {
+      const PointMatrices v = v_at(0);
+      parallel_for(tiles, 1, 4 * s_.points() * s_.in_c, [&](int64_t begin, int64_t end) {
+        transform_input(in, first + begin, first + end, {v.data + begin * v.pitch, v.step, v.pitch});
       });
-      continue;
     }
-    const PointMatrices v = v_layout(reinterpret_cast<float*>(workspace), block_tiles_);
-    parallel_for(tiles, 1, 4 * s_.points() * s_.in_c, [&](int64_t begin, int64_t end) {
-      transform_input(in, first + begin, first + end, {v.data + begin * v.pitch, v.step, v.pitch});
-    });
-    parallel_tasks(panels_, slots_, cost, [&](int64_t slot, int64_t panel) {
-      run_panel(panel, part, last_part, v, weights, epilogue, out, slot_at(slot));
+    parallel_tasks(panels_, slots_, 2 * s_.points() * tiles * s_.in_c * panel_.nr, [&](int64_t slot, int64_t panel) {
+      const PointMatrices v = v_at(slot);
+      if (own_v_ && !std::exchange(made(slot), true)) transform_input(in, first, first + tiles, v);
+      run_panel(panel, part, last_part, v, weights, epilogue, out, slot_at(slot) + own_bytes());
     });
   }
 }

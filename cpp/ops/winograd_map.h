@@ -108,6 +108,7 @@ class SharedWinograd final : public WinogradMap {
 
  private:
   size_t v_bytes() const { return bytes(v_layout(nullptr, block_tiles_)); }
+  size_t own_bytes() const { return own_v_ ? kAlignment + v_bytes() : 0; }  // whether V is made, and V
   size_t slot_bytes() const;
   void run_panel(int64_t panel, int64_t first_part, int64_t last_part, const PointMatrices& v, const float* packed,
                  const Epilogue& epilogue, const Tensor& out, std::byte* scratch) const;

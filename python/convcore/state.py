@@ -63,7 +63,7 @@ def load_state(path: str | os.PathLike[str]) -> dict[str, Array]:
         raise ValueError(f"load_state: {file}: {str(error) or type(error).__name__}") from None
 
 
-def _array(data: bytes, code: str, big: bool = False) -> Array:
+def _array(data: bytes | bytearray, code: str, big: bool = False) -> Array:
     """A flat, writable array of the bytes."""
     if not data:
         return np.zeros(0, np.float32 if code == "bf16" else code)
@@ -99,7 +99,7 @@ def _read_safetensors(data: bytes) -> dict[str, Array]:
         code = _SAFETENSORS.get(tensor["dtype"])
         if code is None:
             raise ValueError(f"tensor {name!r} has the unknown type {tensor['dtype']!r}")
-        arrays[name] = _array(bytes(tensor["data"]), code).reshape(tensor["shape"])
+        arrays[name] = _array(tensor["data"], code).reshape(tensor["shape"])
     return arrays
 
 

@@ -49,7 +49,7 @@ def _by_reference(node: Node, inputs: Sequence[NDArray[Any] | None]) -> list[NDA
     from onnx.reference import ReferenceEvaluator
 
     if node.op in OPERATORS and sum(a.size for a in inputs if a is not None) > _MOST_ELEMENTS:
-        raise NotImplementedError("its loops are Python's")
+        raise NotImplementedError(f"{node.op} is left to the core, which needs no loops of Python")
     names = [name for name in node.inputs if name]
     arrays = {n: a for n, a in zip(node.inputs, inputs, strict=True) if a is not None}
     info = [

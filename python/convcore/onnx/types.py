@@ -12,8 +12,8 @@ from onnx import TensorProto
 
 from .node import Node
 
-FLOATS = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16}
-INTEGERS = {
+_FLOATS = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16}
+_INTEGERS = {
     TensorProto.INT64, TensorProto.INT32, TensorProto.INT16, TensorProto.INT8, TensorProto.UINT8, TensorProto.UINT16,
     TensorProto.UINT32, TensorProto.UINT64, TensorProto.BOOL,
 }  # fmt: skip
@@ -24,7 +24,7 @@ def problem_of(kind: onnx.TypeProto) -> str | None:
     if not kind.HasField("tensor_type"):
         return "that is no tensor"
     element = kind.tensor_type.elem_type
-    if element in FLOATS | INTEGERS:
+    if element in _FLOATS | _INTEGERS:
         return None
     return f"of type {TensorProto.DataType.Name(element) if element in TensorProto.DataType.values() else 'unknown'}"
 
