@@ -3,12 +3,14 @@
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+import convcore as cc
 from case import Case
-from checks import EPS, check
-from convcore import _core
+from checks import EPS, check, machines
+from convcore import _core, nn
 from convcore import functional as F
 
 settings.register_profile("convcore", deadline=None, derandomize=True, max_examples=60)
@@ -135,3 +137,17 @@ def test_adaptive_bins_cover_the_map(size: int, bins: int, channels: int) -> Non
     x = np.arange(size, dtype=np.float32) * np.ones((1, channels, 1, 1), np.float32)
     y = _core.forward("adaptive_max_pool2d", {"output_size": [1, bins]}, [x])[0]
     np.testing.assert_array_equal(y[0, 0, 0], [-(-(i + 1) * size // bins) - 1 for i in range(bins)])
+
+
+@pytest.mark.parametrize("rows", [1, 3, 8])
+@pytest.mark.parametrize("out", [5, 64, 1000])
+def test_sums_of_few_rows_lose_nothing(rows: int, out: int) -> None:
+    """2 ** 25, where floats are 4 apart, and 8191 products of 1: added one by one, they would be nothing."""
+    x = np.ones((rows, 8192), np.float32)
+    x[:, 0] = 2**25
+    expected = 2.0**25 + 8191
+    for isa, threads in machines():
+        module = nn.Linear(8192, out, bias=False)
+        module.load_state_dict({"weight": np.ones((out, 8192), np.float32)})
+        for y in (module(x), cc.compile(module, x.shape)(x)):
+            assert np.abs(y - expected).max() <= 36, f"{isa}, {threads} threads"  # what the first 32 may lose, and 4

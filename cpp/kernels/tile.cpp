@@ -48,7 +48,10 @@ CC_INLINE void prefetch_tile(int columns, const float* const* y) {
   CC_UNROLL for (int p = 0; p < M; ++p) prefetch_row<V>(columns, y[p]);
 }
 
-template <int M, int V>
+constexpr int64_t kRunBlocks = 2;  // of kTileSteps products: for sums of 500 to 2000 about what rounds them least
+
+// InRuns: the sum of the runs that are done waits in memory.
+template <int M, int V, bool InRuns>
 void gather(int columns, const float* const* x, const int64_t* offsets, int64_t segments, int64_t length, const float* w,
             float* const* y, const TileStore& st, int following) {
   if (st.add) prefetch_tile<M, V>(columns, st.add);
@@ -56,6 +59,9 @@ void gather(int columns, const float* const* x, const int64_t* offsets, int64_t 
   if (segments > 1) following = 0;  // the neighbours of these pixels are in the cache
   Vec acc[M][V];
   CC_UNROLL for (int p = 0; p < M; ++p) CC_UNROLL for (int v = 0; v < V; ++v) acc[p][v] = zero();
+  Vec sums[M][V], lost[M][V];
+  if constexpr (InRuns) CC_UNROLL for (int p = 0; p < M; ++p) CC_UNROLL for (int v = 0; v < V; ++v) sums[p][v] = lost[p][v] = zero();
+  int64_t blocks = 0;  // of kTileSteps products or fewer, that are done
   const float* ahead = st.ahead;
   for (int64_t s = 0; s < segments; ++s) {
     const int64_t end = offsets[s] + length;
@@ -71,8 +77,18 @@ void gather(int columns, const float* const* x, const int64_t* offsets, int64_t 
           CC_UNROLL for (int v = 0; v < V; ++v) acc[p][v] = fma(a, b[v], acc[p][v]);
         }
       }
+      if (InRuns && ++blocks % (kRunSteps / kTileSteps) == 0)
+        CC_UNROLL for (int p = 0; p < M; ++p) CC_UNROLL for (int v = 0; v < V; ++v) {
+          const Vec run = sub(acc[p][v], lost[p][v]), sum = add(sums[p][v], run);
+          const Vec rest = sub(sub(sum, sums[p][v]), run);
+          lost[p][v] = if_eq(sub(rest, rest), zero(), rest, zero());  // not of an infinite sum
+          sums[p][v] = sum;
+          acc[p][v] = zero();
+        }
     }
   }
+  if constexpr (InRuns)
+    CC_UNROLL for (int p = 0; p < M; ++p) CC_UNROLL for (int v = 0; v < V; ++v) acc[p][v] = add(sums[p][v], sub(acc[p][v], lost[p][v]));
   store_tile<M, V>(acc, columns, y, st);
 }
 
@@ -111,7 +127,8 @@ void gather_rows(int rows, int columns, const float* const* x, const int64_t* of
   if constexpr (M > 1) {
     if (rows < M) return gather_rows<M - 1, V>(rows, columns, x, offsets, segments, length, w, y, st, following);
   }
-  gather<M, V>(columns, x, offsets, segments, length, w, y, st, following);
+  if (st.in_runs) return gather<M, V, true>(columns, x, offsets, segments, length, w, y, st, following);
+  gather<M, V, false>(columns, x, offsets, segments, length, w, y, st, following);
 }
 
 template <int M, int V>

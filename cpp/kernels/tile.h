@@ -14,8 +14,9 @@ struct TileStore {
   float lower = -__builtin_inff(), upper = __builtin_inff();  // (0, inf) is ReLU, (0, 6) ReLU6
   const float* ahead = nullptr;  // weights of a later tile: so many lines of the cache for each kTileSteps of this one
   int ahead_lines = 0;
+  bool in_runs = false;  // the sum of each kRunSteps products or fewer is added to the others', and nothing is lost then
 };
-inline constexpr int kTileSteps = 16;
+inline constexpr int kTileSteps = 16, kRunSteps = 2 * kTileSteps;
 
 // Gather tile: acc[p][j] = sum over s < segments, k < length of  x[p][offsets[s] + k] * w[(s * length + k) * NR + j].
 //   x: rows_in_tile pixel pointers; offsets: floats from a pixel to each of its taps (a tap is `length` floats in a row)

@@ -21,6 +21,7 @@ constexpr int64_t kTasksPerSlot = 4;       // enough to even out threads that ar
 constexpr int64_t kLine = 16;              // floats of a cache line
 constexpr int64_t kPackedRows = 8;         // rows of the weights that are walked at a time: few pages
 constexpr int64_t kRowsAhead = 64;         // floats of each row of weights that are asked for ahead
+constexpr int64_t kFewPixels = 8;          // a layer of so many waits for its weights: time to add up well
 constexpr int64_t kManyTasks = 4;          // enough to share among threads
 constexpr int64_t kPreparedFloats = 8192;  // of a block that is prepared for one tap: it stays in L1
 constexpr int64_t kLeastPixels = 96;       // of a block that is cut for the threads: it reads all weights
@@ -443,6 +444,7 @@ void DirectConvolution::multiply(const Task& task, const Slice& slice, const Ten
       const bool first_chunk = first_slice && s == 0, last_chunk = s + count == segments;
       const float* part = w + s * length * tile.nr;
       TileStore own = last_chunk ? store : TileStore{};
+      own.in_runs = s_.n * s_.out_h * s_.out_w <= kFewPixels;
       if (streams && tiles > 1 && tiles <= tile.nr) {
         own.ahead = last_chunk ? w + slice.panel_floats : part + count * length * tile.nr;
         own.ahead_lines = static_cast<int>(ceil_div(tile.nr, tiles));

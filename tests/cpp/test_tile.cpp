@@ -23,7 +23,7 @@ constexpr float kSentinel = -12345.0f;
 struct Length {
   int segments, length;
 };
-constexpr Length kLengths[] = {{0, 3}, {1, 0}, {1, 1}, {3, 1}, {2, 5}, {9, 4}, {1, 37}};
+constexpr Length kLengths[] = {{0, 3}, {1, 0}, {1, 1}, {3, 1}, {2, 5}, {9, 4}, {1, 37}, {2, 75}};
 
 struct Epilogue {
   bool bias, accumulate;
@@ -45,7 +45,9 @@ bool close(double got, double expected, double magnitude, int64_t terms) {
 double clamp(double v, const Epilogue& e) { return std::fmin(std::fmax(v, e.lower), e.upper); }
 
 // Each pixel's taps lie `segments` apart in reverse order, the last tap of the last pixel at the end of memory.
-void check_gather(const TileShape& shape, int rows, int columns, Length l, const Epilogue& e, std::mt19937& random) {
+// In runs: as if no sum were longer than one, but for the last roundings.
+void check_gather(const TileShape& shape, int rows, int columns, Length l, const Epilogue& e, bool in_runs,
+                  std::mt19937& random) {
   const int gap = l.length + 2;
   const int span = std::max(1, (l.segments - 1) * gap + l.length);
   Guarded<float> x(static_cast<size_t>(rows * 3 + span - 3));
@@ -69,10 +71,12 @@ void check_gather(const TileShape& shape, int rows, int columns, Length l, const
       for (int j = 0; j < columns; ++j) py[p][j] = before[static_cast<size_t>(p * columns + j)];
 
   shape.gather(rows, columns, px.data(), offsets.data(), l.segments, l.length, w.data(), py.data(),
-               {e.bias ? bias.data() : nullptr, e.accumulate ? py.data() : nullptr, e.lower, e.upper},
+               {e.bias ? bias.data() : nullptr, e.accumulate ? py.data() : nullptr, e.lower, e.upper, nullptr, 0,
+                in_runs},
                l.segments % 2 ? rows : 0);
 
   int wrong = 0;
+  const int terms = l.segments * l.length;
   for (int p = 0; p < rows; ++p) {
     for (int j = 0; j < columns; ++j) {
       double sum = 0, magnitude = 0;
@@ -82,7 +86,7 @@ void check_gather(const TileShape& shape, int rows, int columns, Length l, const
           add(static_cast<double>(px[p][offsets[s] + k]) * w[static_cast<size_t>((s * l.length + k) * shape.nr + j)]);
       if (e.bias) add(bias[static_cast<size_t>(j)]);
       if (e.accumulate) add(before[static_cast<size_t>(p * columns + j)]);
-      wrong += !close(py[p][j], clamp(sum, e), magnitude, l.segments * l.length);
+      wrong += !close(py[p][j], clamp(sum, e), magnitude, in_runs ? std::min(terms, kRunSteps) : terms);
     }
     for (int j = columns; j < pitch && p + 1 < rows; ++j) wrong += py[p][j] != kSentinel;
   }
@@ -154,7 +158,8 @@ TEST_CASE("gather tiles equal a double loop and stay within their operands") {
   std::mt19937 random(1);
   for_each_tile([&](const TileShape& shape, int rows, int columns) {
     for (const Length& l : kLengths)
-      for (const Epilogue& e : kEpilogues) check_gather(shape, rows, columns, l, e, random);
+      for (const Epilogue& e : kEpilogues)
+        for (bool in_runs : {false, true}) check_gather(shape, rows, columns, l, e, in_runs, random);
   });
 }
 
@@ -194,22 +199,44 @@ TEST_CASE("column sums equal a double loop and stay within their operands") {
   force_isa(available_isas().back());
 }
 
+TEST_CASE("gather tiles lose nothing between runs") {
+  constexpr int kRuns = 40, kSteps = kRuns * kRunSteps;
+  constexpr double kBig = 1 << 25, kRest = kRuns - 1;  // floats there are 4 apart, runs 1
+  std::vector<float> x(kSteps, 1.0f / kRunSteps);
+  x[0] = kBig;
+  std::fill_n(x.begin() + 1, kRunSteps - 1, 0.0f);
+  for_each_tile([&](const TileShape& shape, int rows, int columns) {
+    const std::vector<float> w(static_cast<size_t>(kSteps * shape.nr), 1.0f);
+    std::vector<float> y(static_cast<size_t>(rows * columns));
+    const std::vector<const float*> px(static_cast<size_t>(2 * rows), x.data());
+    std::vector<float*> py;
+    for (int p = 0; p < rows; ++p) py.push_back(y.data() + p * columns);
+    const int64_t offset = 0;
+    TileStore store;
+    store.in_runs = true;
+    shape.gather(rows, columns, px.data(), &offset, 1, kSteps, w.data(), py.data(), store, 0);
+    for (float sum : y) CHECK(std::abs(sum - (kBig + kRest)) <= 2.0);
+  });
+}
+
 TEST_CASE("gather tiles keep NaN and infinity") {
+  constexpr int kSteps = 3 * kRunSteps;
   for (Isa isa : available_isas()) {
     force_isa(isa);
-    const TileShape& shape = table().tile.shape[0];
-    const float x[] = {std::nanf(""), 1.0f};
-    std::vector<float> w(static_cast<size_t>(2 * shape.nr), 1.0f), y(1);
-    const float* px = x;
-    float* py = y.data();
-    const int64_t offset = 0;
-    shape.gather(1, 1, &px, &offset, 1, 2, w.data(), &py, {nullptr, nullptr, 0, 6}, 0);
-    CHECK(std::isnan(y[0]));
-    w[0] = kInf;
-    const float infinite[] = {1.0f, 1.0f};
-    px = infinite;
-    shape.gather(1, 1, &px, &offset, 1, 2, w.data(), &py, {nullptr, nullptr, -kInf, kInf}, 0);
-    CHECK(y[0] == kInf);
+    for (bool in_runs : {false, true}) {
+      const TileShape& shape = table().tile.shape[0];
+      std::vector<float> x(kSteps, 1.0f), w(static_cast<size_t>(kSteps * shape.nr), 1.0f), y(1);
+      const float* px = x.data();
+      float* py = y.data();
+      const int64_t offset = 0;
+      x[0] = std::nanf("");
+      shape.gather(1, 1, &px, &offset, 1, kSteps, w.data(), &py, {nullptr, nullptr, 0, 6, nullptr, 0, in_runs}, 0);
+      CHECK(std::isnan(y[0]));
+      x[0] = 1.0f;
+      w[0] = kInf;
+      shape.gather(1, 1, &px, &offset, 1, kSteps, w.data(), &py, {nullptr, nullptr, -kInf, kInf, nullptr, 0, in_runs}, 0);
+      CHECK(y[0] == kInf);
+    }
   }
   force_isa(available_isas().back());
 }
