@@ -61,7 +61,7 @@ def bound_of(case: Case, algorithm: str, value: Array, bound: Array) -> Array:
 def _may_be_winograd(case: Case) -> bool:
     a = case.attributes
     weight = (case.shapes[1] if len(case.shapes) > 1 else None) or ()
-    plain = weight[2:] == (3, 3) and a.get("stride") == a.get("dilation") == [1, 1]
+    plain = weight[2:] == (3, 3) and a.get("stride") == [1, 1]
     return case.kind in ("conv2d", "conv_transpose2d") and plain and (a.get("groups") == 1 or weight[1] > 1)
 
 

@@ -47,13 +47,14 @@ std::unique_ptr<ConvReduce> grouped_reduce(const Conv2dGeometry& g) { return std
 std::unique_ptr<ConvMap> direct_map(const Conv2dGeometry& g, Pass pass) {
   DirectShape shape = pass == Pass::forward ? direct_forward(g) : direct_backward_input(g);
   double cycles = DirectConvolution::cycles(shape);
-  const bool scatters =
-      pass == Pass::backward_input && ScatterConvolution::accepts(g) && ScatterConvolution::cycles(g) < cycles;
+  const bool halo = halo_is_moderate(g);  // else only what needs none
+  const bool scatters = halo && pass == Pass::backward_input && ScatterConvolution::accepts(g) &&
+                        ScatterConvolution::cycles(g) < cycles;
   if (scatters) cycles = ScatterConvolution::cycles(g);
-  if (!g.prepared && PlaneConvolution::accepts(shape) && PlaneConvolution::cycles(shape) < cycles)
+  if (halo && !g.prepared && PlaneConvolution::accepts(shape) && PlaneConvolution::cycles(shape) < cycles)
     return std::make_unique<PlaneConvolution>(std::move(shape));
   if (scatters) return std::make_unique<ScatterConvolution>(g);
-  return std::make_unique<DirectConvolution>(std::move(shape));
+  return std::make_unique<DirectConvolution>(shape);
 }
 std::unique_ptr<ConvReduce> direct_reduce(const Conv2dGeometry& g) {
   const bool rows = RowWeight::accepts(g);

@@ -23,7 +23,7 @@ class DirectConvolution final : public ConvMap {
   // An estimate, against the other ways to the same result.
   static double cycles(const DirectShape& s);
 
-  explicit DirectConvolution(DirectShape shape);
+  explicit DirectConvolution(const DirectShape& shape);
 
   size_t packed_bytes() const override;
   size_t workspace_bytes() const override;
@@ -53,7 +53,7 @@ class DirectConvolution final : public ConvMap {
     bool whole;                  // an image would be one block, were it not for the threads
     bool padded;                 // some tap leaves the input, or it is prepared: blocks are copied into a zero halo
     bool mergeable;              // the taps of one row are neighbours: one segment where pixels have no gaps
-    int64_t weights;             // rows of a panel of the packed weights in front of the part's
+    int64_t run;                 // taps whose weights lie one behind the other: all, or those of a row
     int64_t row_tiles;           // of one vector of channels, cut from each row of a block; 0: tiles cross rows
     int64_t splits;              // shares of the panels, so that every thread has work
     int64_t last_task;           // tasks of this part and those before it
@@ -75,11 +75,11 @@ class DirectConvolution final : public ConvMap {
     const float** residual;
   };
 
-  Part plan_part(const SubConvolution& sub, int64_t weights) const;
+  int64_t place_taps(const DirectShape& uncut);
+  Part plan_part(const SubConvolution& sub) const;
   int64_t blocks_of(const Part& part, const SubConvolution& sub) const;
   Task task(int64_t number) const;
   Scratch scratch(std::byte* slot) const;
-  int64_t products() const;  // multiply-adds of all parts
   struct Source;
   Source source(const Part& part, int64_t rows, const Tensor& in) const;
   // Rows of the input that so many output rows of a part read.

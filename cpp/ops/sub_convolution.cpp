@@ -32,6 +32,36 @@ Axis residue_taps(int64_t phase, int64_t pad, int64_t kernel, int64_t dilation, 
   return axis;
 }
 
+// Along one axis: positions [first, first + count) see taps [tap, tap + taps) of those in rising order, and no others.
+struct Band {
+  int64_t first, count, tap, taps;
+};
+
+// offset(i): of tap i, from position * step.
+template <class Offset>
+std::vector<Band> bands(int64_t positions, int64_t step, int64_t in, int64_t taps, Offset&& offset) {
+  std::vector<Band> all;
+  int64_t begin = taps, end = taps;  // move down as positions move up
+  for (int64_t i = 0; i < positions; ++i) {
+    while (begin > 0 && offset(begin - 1) + i * step >= 0) --begin;
+    while (end > begin && offset(end - 1) + i * step >= in) --end;
+    if (!all.empty() && all.back().tap == begin && all.back().taps == end - begin)
+      ++all.back().count;
+    else
+      all.push_back({i, 1, begin, std::max<int64_t>(end - begin, 0)});
+  }
+  return all;
+}
+
+int64_t live(const std::vector<Band>& axis) {
+  int64_t all = 0;
+  for (const Band& b : axis) all += b.count * b.taps;
+  return all;
+}
+
+constexpr int64_t kLeastPixels = 16;  // of a part that is cut, over the batch: fewer wait for their weights
+constexpr double kLiveShare = 0.6;    // of the products: with more, cutting costs more than it saves
+
 }  // namespace
 
 // y[oh][ow] reads x[oh*stride + kh*dilation - pad]: one part, whose inputs step by the stride.
@@ -70,6 +100,48 @@ DirectShape direct_backward_input(const Conv2dGeometry& g) {
                                         residue_taps(ph, g.pad_top, g.kernel_h, g.dilation_h, g.stride_h),
                                         residue_taps(pw, g.pad_left, g.kernel_w, g.dilation_w, g.stride_w),
                                         g.kernel_w));
+  return s;
+}
+
+int64_t DirectShape::products() const {
+  int64_t pairs = 0;  // of outputs and taps
+  for (const SubConvolution& sub : parts) pairs += sub.rows * sub.cols * static_cast<int64_t>(sub.taps.size());
+  return n * groups * in_c * out_c * pairs;
+}
+
+bool DirectShape::leaves_input(const SubConvolution& part) const {
+  if (part.taps.empty()) return false;
+  const SubConvolution::Tap &first = part.taps.front(), &last = part.taps.back();
+  return first.dh < 0 || first.dw < 0 || (part.rows - 1) * in_step_h + last.dh >= in_h ||
+         (part.cols - 1) * in_step_w + last.dw >= in_w;
+}
+
+DirectShape without_zeros(DirectShape s) {
+  if (std::none_of(s.parts.begin(), s.parts.end(), [&](const SubConvolution& sub) { return s.leaves_input(sub); })) return s;
+  std::vector<SubConvolution> cut;
+  double products = 0, left = 0;
+  for (const SubConvolution& sub : s.parts) {
+    const auto taps = static_cast<int64_t>(sub.taps.size());
+    const int64_t across = taps ? sub.taps_per_row : 0, down = taps ? taps / across : 0;
+    const auto rows = bands(sub.rows, s.in_step_h, s.in_h, down, [&](int64_t i) { return sub.taps[i * across].dh; });
+    const auto cols = bands(sub.cols, s.in_step_w, s.in_w, across, [&](int64_t i) { return sub.taps[i].dw; });
+    products += static_cast<double>(sub.rows * down) * static_cast<double>(sub.cols * across);
+    left += static_cast<double>(live(rows)) * static_cast<double>(live(cols));
+    for (const Band& v : rows)
+      for (const Band& h : cols) {
+        SubConvolution part{sub.row0 + v.first * s.out_step_h, sub.col0 + h.first * s.out_step_w, v.count, h.count, {},
+                            v.taps ? h.taps : 0};
+        for (int64_t i = v.tap; i < v.tap + v.taps; ++i)
+          for (int64_t j = h.tap; j < h.tap + h.taps; ++j) {
+            const SubConvolution::Tap& tap = sub.taps[i * across + j];
+            part.taps.push_back({tap.dh + v.first * s.in_step_h, tap.dw + h.first * s.in_step_w, tap.weight});
+          }
+        cut.push_back(std::move(part));
+      }
+  }
+  const bool finer = cut.size() > s.parts.size();
+  const int64_t pixels = s.n * s.out_h * s.out_w / std::max<int64_t>(static_cast<int64_t>(cut.size()), 1);
+  if (left < kLiveShare * products && (!finer || pixels >= kLeastPixels)) s.parts = std::move(cut);
   return s;
 }
 

@@ -27,12 +27,19 @@ struct DirectShape {
   int64_t in_step_h, in_step_w, out_step_h, out_step_w;
   int64_t w_in, w_out, w_group;  // floats between input channels, output channels and groups in the weights
   int64_t taps;                  // kH * kW: a run of floats in the weights, and the shorter one of w_in and w_out
-  std::vector<SubConvolution> parts;
+  std::vector<SubConvolution> parts;  // of different taps; or such, cut by without_zeros()
   bool cold = false;             // the packed weights come from memory
   bool prepared = false;         // all blocks of the input are copied
+
+  int64_t products() const;  // multiply-adds
+  bool leaves_input(const SubConvolution& part) const;  // some tap, at some output
 };
 
 DirectShape direct_forward(const Conv2dGeometry& g);
 DirectShape direct_backward_input(const Conv2dGeometry& g);
+
+// The same with its parts cut into rectangles of outputs whose taps all reach the input, if that saves many of the
+// products (wide dilations, small maps): then no input needs a halo. Else as it is.
+DirectShape without_zeros(DirectShape s);
 
 }  // namespace convcore

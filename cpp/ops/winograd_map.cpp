@@ -69,20 +69,10 @@ WinogradTaps WinogradMap::taps(const float* taps, int64_t channels) const {
 }
 
 void WinogradMap::transform_input(const Tensor& in, int64_t first, int64_t last, const PointMatrices& v) const {
-  const int64_t alpha = s_.alpha;
-  int64_t col = first % s_.tiles_w, row = first / s_.tiles_w % s_.tiles_h, n = first / s_.tiles_w / s_.tiles_h;
+  WinogradTile tile(s_, first);
   float* to = v.data;
-  for (int64_t t = first; t < last; ++t, to += v.pitch) {
-    const int64_t y = row * s_.m - s_.pad_top, x = col * s_.m - s_.pad_left;
-    const auto clip = [&](int64_t position) { return static_cast<int>(std::clamp<int64_t>(position, 0, alpha)); };
-    transforms_.input({in.f32() + ((n * s_.in_h + y) * s_.in_w + x) * in.pitch, s_.in_w * in.pitch, in.pitch, clip(-y),
-                       clip(s_.in_h - y), clip(-x), clip(s_.in_w - x)},
-                      s_.in_c, to, v.step);
-    if (++col == s_.tiles_w) {
-      col = 0;
-      if (++row == s_.tiles_h) row = 0, ++n;
-    }
-  }
+  for (int64_t t = first; t < last; ++t, to += v.pitch, tile.next())
+    transforms_.input(tile.patch(in, s_.pad_top, s_.pad_left, s_.alpha, 0), s_.in_c, to, v.step);
 }
 
 void WinogradMap::multiply(int64_t tiles, const PointMatrices& v, int64_t channel, int64_t length, const float* u,
@@ -101,26 +91,23 @@ void WinogradMap::multiply(int64_t tiles, const PointMatrices& v, int64_t channe
 void WinogradMap::transform_output(const PointMatrices& m, int64_t first, int64_t last, int64_t panel,
                                    const Epilogue& epilogue, const Tensor& out) const {
   const int64_t channel = panel * panel_.nr, width = panel_width(panel);
-  int64_t col = first % s_.tiles_w, row = first / s_.tiles_w % s_.tiles_h, n = first / s_.tiles_w / s_.tiles_h;
+  WinogradTile tile(s_, first);
   const float* from = m.data;
   WinogradStore to{};
-  to.row_pitch = s_.out_w * out.pitch, to.pixel_pitch = out.pitch;
-  to.residual_row_pitch = s_.out_w * epilogue.residual_pitch, to.residual_pixel_pitch = epilogue.residual_pitch;
+  to.row_pitch = s_.step_h * s_.out_w * out.pitch, to.pixel_pitch = s_.step_w * out.pitch;
+  to.residual_row_pitch = s_.step_h * s_.out_w * epilogue.residual_pitch;
+  to.residual_pixel_pitch = s_.step_w * epilogue.residual_pitch;
   to.bias = epilogue.bias ? epilogue.bias + channel : nullptr;
   to.lower = epilogue.lower, to.upper = epilogue.upper;
-  for (int64_t t = first; t < last; ++t, from += m.pitch) {
-    const int64_t y = row * s_.m, x = col * s_.m, pixel = (n * s_.out_h + y) * s_.out_w + x;
+  for (int64_t t = first; t < last; ++t, from += m.pitch, tile.next()) {
+    const int64_t pixel = (tile.image() * s_.out_h + tile.y()) * s_.out_w + tile.x();
+    to.rows = tile.rows(s_.out_h), to.columns = tile.columns(s_.out_w);
+    if (to.rows == 0 || to.columns == 0) continue;
     to.y = out.f32() + pixel * out.pitch + channel;
-    to.rows = static_cast<int>(std::min<int64_t>(s_.m, s_.out_h - y));
-    to.columns = static_cast<int>(std::min<int64_t>(s_.m, s_.out_w - x));
     if (epilogue.residual) to.residual = epilogue.residual_at(pixel) + channel;
     transforms_.output(from, m.step, width, to);
     for (int r = 0; r < to.rows && epilogue.finish; ++r)
       epilogue.finish(to.y + r * to.row_pitch, to.pixel_pitch, to.columns, width);
-    if (++col == s_.tiles_w) {
-      col = 0;
-      if (++row == s_.tiles_h) row = 0, ++n;
-    }
   }
 }
 
@@ -186,11 +173,11 @@ void BlockedWinograd::run(const Tensor& in, const std::byte* packed, const Epilo
   });
 }
 
-// The pixels of an image, from `data` on, that its tiles begin with; those that they share with other tiles are left to
-// chance.
+// The pixels of an image, from `data` on, that its tiles begin with; those that they share with other tiles, and those of
+// maps of every second pixel, are left to chance.
 Prefetch BlockedWinograd::pixels_of(int64_t part, const float* data, int64_t pitch, int64_t height, int64_t width,
                                     int64_t channels) const {
-  if (part >= parts_.count()) return {};
+  if (part >= parts_.count() || s_.maps() > s_.n) return {};
   const int64_t first = parts_.first(part), tiles = parts_.first(part + 1) - first, col = first % s_.tiles_w;
   const int64_t row = first / s_.tiles_w, image = row / s_.tiles_h, y = std::min(row % s_.tiles_h * s_.m, height);
   const int64_t x = std::min(col * s_.m, width);

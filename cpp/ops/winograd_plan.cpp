@@ -6,12 +6,13 @@
 
 #include "base/cpu.h"
 #include "kernels/table.h"
+#include "ops/sub_convolution.h"
 #include "ops/tiles.h"
 
 namespace convcore {
 
 WinogradParts::WinogradParts(const WinogradShape& s, int64_t wanted)
-    : n_(s.n), tiles_h_(s.tiles_h), tiles_w_(s.tiles_w), out_h_(s.out_h), out_w_(s.out_w), m_(s.m) {
+    : n_(s.maps()), tiles_h_(s.tiles_h), tiles_w_(s.tiles_w), out_h_(s.out_h), out_w_(s.out_w), m_(s.m) {
   const int64_t image = tiles_h_ * tiles_w_;
   if (wanted >= image)
     images_ = std::clamp<int64_t>(wanted / image, 1, std::max<int64_t>(n_, 1));
@@ -165,10 +166,11 @@ double direct_cycles(const Conv2dGeometry& g, Pass pass) {
   const WinogradShape s(g, pass, 4);
   const TilePair tiles = choose_tiles(s.out_c, 9 * s.in_c);
   const double columns = static_cast<double>(ceil_div(s.out_c, tiles.main.nr) * tiles.main.nr);
-  const double pixels = static_cast<double>(s.n * s.out_h * s.out_w);
-  const double depth = static_cast<double>(9 * s.in_c), bytes = depth * columns * 4;
-  const double blocks = std::ceil(pixels / kDirectPixels);
-  return behind(pixels * depth * tiles.cost / (2 * table().tile.lanes), s, blocks, bytes) +
+  const double bytes = 9 * static_cast<double>(s.in_c) * columns * 4;
+  const double blocks = std::ceil(static_cast<double>(g.n * s.out_h * s.out_w) / kDirectPixels);
+  const DirectShape direct = without_zeros(pass == Pass::forward ? direct_forward(g) : direct_backward_input(g));
+  const double products = static_cast<double>(direct.products() / std::max<int64_t>(direct.out_c, 1));
+  return behind(products * tiles.cost / (2 * table().tile.lanes), s, blocks, bytes) +
          pack_share(s) * (bytes / kTaps + traffic(bytes, bytes, 2 * bytes));
 }
 

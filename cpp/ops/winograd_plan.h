@@ -11,8 +11,8 @@
 
 namespace convcore {
 
-// Cuts the tiles, numbered by (image, row, column), into parts of about `wanted` tiles: whole images; or whole rows of
-// tiles in an image, shared out evenly; or pieces of a row.
+// Cuts the tiles, numbered by (map, row, column), into parts of about `wanted` tiles: whole maps (images, but for a
+// dilation); or whole rows of tiles in a map, shared out evenly; or pieces of a row.
 class WinogradParts {
  public:
   WinogradParts(const WinogradShape& s, int64_t wanted);
@@ -21,7 +21,7 @@ class WinogradParts {
   int64_t first(int64_t part) const;  // first tile; of part count(): the number of tiles
   int64_t most() const;               // tiles of the largest part
   bool whole_rows() const { return row_splits_ == 1; }
-  int64_t pixel(int64_t part) const;  // first output pixel, if whole_rows()
+  int64_t pixel(int64_t part) const;  // first output pixel, if whole_rows() and maps are images
 
  private:
   int64_t n_, tiles_h_, tiles_w_, out_h_, out_w_, m_;

@@ -26,14 +26,6 @@ constexpr int64_t kGroupSums = 12 << 20;  // bytes of sums that a task keeps at 
 // An odd number of lines: rows that far apart spread over all sets of a cache.
 int64_t odd_lines(int64_t floats) { return (ceil_div(floats, kLine) | 1) * kLine; }
 
-// The size x size pixels from (row, column) on, wherever they are, from a channel on.
-WinogradPatch patch(const Tensor& t, int64_t n, int64_t row, int64_t column, int64_t size, int64_t channel) {
-  const auto inside = [&](int64_t i) { return static_cast<int>(std::clamp<int64_t>(i, 0, size)); };
-  const int64_t row_pitch = t.w() * t.pitch;
-  return {t.f32() + (n * t.h() + row) * row_pitch + column * t.pitch + channel, row_pitch, t.pitch,
-          inside(-row), inside(t.h() - row), inside(-column), inside(t.w() - column)};
-}
-
 // Asks for the pixels of a patch from row and column `first` on: its channels are a walk through memory that no
 // processor foresees. Inlined, because GCC takes a function that only prefetches for one that does nothing.
 [[gnu::always_inline]] inline void prefetch(const WinogradPatch& p, int first, int64_t channels) {
@@ -50,7 +42,7 @@ bool winograd_weight_pays(const Conv2dGeometry& g) {
   constexpr double kTransform = 170, kInverse = 120;
   const int64_t lanes = table().tile.lanes;
   const auto real = [](int64_t i) { return static_cast<double>(i); };
-  const double tiles = real(g.n * ceil_div(g.out_h, 4) * ceil_div(g.out_w, 4)), pixels = real(g.n * g.out_h * g.out_w);
+  const double tiles = real(WinogradGrid(g, g.out_h, g.out_w, 4).tiles()), pixels = real(g.n * g.out_h * g.out_w);
   const double c_vectors = real(ceil_div(g.c, lanes)), o_vectors = real(ceil_div(g.o, lanes)), c = real(g.c);
   const double products = tiles * kPoints / 2, direct = pixels * 9 / 2;
   return (products + kInverse) * c * o_vectors + tiles * (c_vectors + o_vectors) * kTransform < direct * c * o_vectors;
@@ -62,10 +54,7 @@ std::unique_ptr<ConvReduce> winograd_reduce(const Conv2dGeometry& g) {
 }
 
 WinogradWeight::WinogradWeight(const Conv2dGeometry& geometry, int64_t threads)
-    : g_(geometry), tile_(choose_tile(g_.o, 1)), slots_(threads) {
-  tiles_h_ = ceil_div(g_.out_h, 4), tiles_w_ = ceil_div(g_.out_w, 4);
-  tiles_ = g_.n * tiles_h_ * tiles_w_;
-
+    : g_(geometry), grid_(g_, g_.out_h, g_.out_w, 4), tiles_(grid_.tiles()), tile_(choose_tile(g_.o, 1)), slots_(threads) {
   const int64_t most = std::min({kMostParts, kPartSums / (kPoints * g_.c * g_.o * 4), tiles_ / kLeastPart});
   while (2 * parts_ <= most) parts_ *= 2;  // equal shares for two, four, ... threads
   const int64_t part = ceil_div(tiles_, parts_), chunks = std::max<int64_t>((part + kChunk / 2) / kChunk, 1);
@@ -116,9 +105,8 @@ WinogradWeight::Range WinogradWeight::tiles_of(int64_t part) const {
 
 WinogradWeight::Patches WinogradWeight::patches(int64_t tile, const Block& region, const Tensor& x,
                                                 const Tensor& dy) const {
-  const int64_t n = tile / tiles_w_ / tiles_h_, row = tile / tiles_w_ % tiles_h_ * 4, column = tile % tiles_w_ * 4;
-  return {patch(x, n, row - g_.pad_top, column - g_.pad_left, 6, region.c.first),
-          patch(dy, n, row, column, 4, region.o.first)};
+  const WinogradTile at(grid_, tile);
+  return {at.patch(x, g_.pad_top, g_.pad_left, 6, region.c.first), at.patch(dy, 0, 0, 4, region.o.first)};
 }
 
 // From ranges of blocks to ranges of channels.

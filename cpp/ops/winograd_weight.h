@@ -17,8 +17,7 @@
 #include <memory>
 
 #include "kernels/tile.h"
-#include "kernels/winograd.h"
-#include "ops/convolution.h"
+#include "ops/winograd.h"
 
 namespace convcore {
 
@@ -60,8 +59,9 @@ class WinogradWeight final : public ConvReduce {
   void add_parts(const Block& b, int64_t row, int64_t rows, float* u) const;
 
   Conv2dGeometry g_;
+  WinogradGrid grid_;
+  int64_t tiles_;
   TileShape tile_;
-  int64_t tiles_h_, tiles_w_, tiles_;                     // of an image, of all
   int64_t parts_ = 1, chunk_;                             // of the tiles; tiles in a chunk
   int64_t mr_, block_c_, block_o_, blocks_c_, blocks_o_;
   int64_t splits_c_ = 1, splits_o_ = 1, slots_;           // regions; tasks at once

@@ -35,7 +35,7 @@ struct Convolution {
     double total = 0;
     for (int64_t c = 0; c < in.tensor.c(); ++c)
       for (int64_t t = 0; t < 9; ++t) {
-        const int64_t dy = t / 3 - g.pad_top, dx = t % 3 - g.pad_left;
+        const int64_t dy = t / 3 * g.dilation_h - g.pad_top, dx = t % 3 * g.dilation_w - g.pad_left;
         total += forward() ? double{in.padded(n, y + dy, x + dx, c)} * weight.data()[(k * g.c + c) * 9 + t]
                            : double{in.padded(n, y - dy, x - dx, c)} * weight.data()[(c * g.c + k) * 9 + t];
       }
@@ -104,11 +104,16 @@ int check(const Convolution& conv, const WinogradPlan& plan, bool finishes, std:
   return wrong + (finishes ? wrong_moments(*map, out, statistics) : 0);
 }
 
+constexpr struct {
+  Pass pass;
+  int64_t dilation[2];
+} kPasses[] = {{Pass::forward, {1, 1}}, {Pass::backward_input, {1, 1}}, {Pass::forward, {2, 3}}, {Pass::backward_input, {3, 1}}};
+
 TEST_CASE("every way and every cut of a Winograd convolution gives the sums, and the moments of what it stored") {
   std::mt19937 random(11);
   for (Isa isa : available_isas())
     for (int threads : {1, 2})
-      for (Pass pass : {Pass::forward, Pass::backward_input}) {
+      for (auto [pass, dilation] : kPasses) {
         force_isa(isa);
         set_num_threads(threads);
         CAPTURE(name_of(isa));
@@ -116,7 +121,8 @@ TEST_CASE("every way and every cut of a Winograd convolution gives the sums, and
         Conv2dGeometry g;
         g.n = 3, g.c = 19, g.h = 9, g.w = 14, g.o = 35, g.kernel_h = g.kernel_w = 3;
         g.pad_top = 1, g.pad_bottom = 4, g.pad_left = 3, g.pad_right = 0;
-        g.out_h = g.h + 5 - 2, g.out_w = g.w + 3 - 2;
+        g.dilation_h = dilation[0], g.dilation_w = dilation[1];
+        g.out_h = g.h + 5 - 2 * g.dilation_h, g.out_w = g.w + 3 - 2 * g.dilation_w;
         const Convolution conv(g, pass, random);
         for (int m : {2, 4})
           for (int i = 0; i < table().winograd.panels; ++i)
