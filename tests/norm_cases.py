@@ -57,6 +57,8 @@ def _group_cases() -> list[Case]:
         group_norm((3, 12, 7), 3),
         group_norm((2, 6, 3, 2, 4), 3),
         group_norm((2, 6, 1, 1, 4), 2),
+        group_norm((2, 1, 30, 61), 1),
+        group_norm((2, 4, 9, 13, 1), 2),
         group_norm((2, 4, 2, 3, 2, 3), 2),
         group_norm((2, 6, 5, 5), 2, ""),
         group_norm((2, 6, 5, 5), 2, "b", eps=0.1),
@@ -72,6 +74,7 @@ def _instance_cases() -> list[Case]:
     return [
         *(group_norm((2, c, 3, 4), 0) for c in TAILS),
         group_norm((3, 12, 7), 0),
+        group_norm((2, 1, 20011), 0),
         group_norm((2, 6, 3, 2, 4), 0, ""),
         group_norm((2, 6, 5, 5), 0, "w"),
         group_norm((2, 6, 5, 5), 0, offset=30.0),

@@ -11,6 +11,7 @@
 #include "graph/describe_steps.h"
 #include "graph/fuse.h"
 #include "graph/layout.h"
+#include "graph/settle.h"
 #include "graph/steps.h"
 
 namespace convcore {
@@ -224,7 +225,21 @@ void Program::State::run_backward(uint64_t seed, uint64_t step, Timing* timings)
   }
 }
 
-Program::Program(Graph graph) : graph_(std::move(graph)), state_(std::make_unique<State>(fuse(graph_))) {}
+namespace {
+
+// By node of the given graph, what fuse() makes of the settled one.
+Fused rewrite(const Graph& graph) {
+  const Settled settled = settle(graph);
+  Fused fused = fuse(settled.graph);
+  std::vector<int> node;
+  for (int n : settled.node) node.push_back(n < 0 ? -1 : fused.node[n]);
+  fused.node = std::move(node);
+  return fused;
+}
+
+}  // namespace
+
+Program::Program(Graph graph) : graph_(std::move(graph)), state_(std::make_unique<State>(rewrite(graph_))) {}
 
 Program::~Program() = default;
 

@@ -323,18 +323,30 @@ class LayerNorm : public Op {
     return block;
   }
 
-  // body(first row) for runs of rows of a part, whose number and weights are set in the block.
+  // body(first row) for runs of rows of a part, whose number and weights are set in the block. Rows of one element,
+  // without gaps between them, become one row.
   template <class Body>
   void each_run(const OpCall& call, LayerBlock& block, int64_t b, int64_t p, Body&& body) const {
     const int64_t end = std::min((p + 1) * step_, l_.rows);
-    const bool channels = l_.weights == NormLayout::Weights::channel;
-    for (int64_t row = p * step_; row < end; row += block.rows) {
-      block.rows = (channels ? std::min(end, (row / l_.run + 1) * l_.run) : end) - row;
+    const bool channels = l_.weights == NormLayout::Weights::channel, joins = l_.columns == 1 && has_no_gaps(call);
+    if (joins) block.weight_by_column = l_.weights != NormLayout::Weights::column && !channels;
+    for (int64_t row = p * step_, next; row < end; row = next) {
+      next = channels ? std::min(end, (row / l_.run + 1) * l_.run) : end;
+      block.rows = joins ? 1 : next - row;
+      block.columns = joins ? next - row : l_.columns;
       const Rows weight = weights(tensor_at(call.inputs, kWeight), b, row);
       const Rows bias = weights(tensor_at(call.inputs, kBias), b, row);
       block.weight = {weight.data, weight.pitch}, block.bias = {bias.data, bias.pitch};
       body(row);
     }
+  }
+
+  bool has_no_gaps(const OpCall& call) const {
+    const auto packed = [](const Tensor& t) { return !t || t.pitch <= 1; };
+    bool all = packed(tensor_at(call.outputs, 0)) && packed(tensor_at(call.grad_outputs, 0)) &&
+               packed(tensor_at(call.grad_inputs, kX));
+    for (const Tensor& t : call.inputs) all = all && packed(t);
+    return all;
   }
 
   // Weights, or their gradients, from a row on.

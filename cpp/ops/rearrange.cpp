@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "ops/rearrange.h"
 
+#include <algorithm>
 #include <numeric>
-#include <optional>
 #include <utility>
 
 #include "ops/checks.h"
@@ -13,31 +13,31 @@ namespace {
 
 constexpr std::string_view kKind = "rearrange";
 
-// A dimension of the finest split of x's, the view's and y's shapes: `size` steps of `step` within dimension `dim`.
-struct Fine {
-  int64_t size;
-  struct {
-    int dim;
-    int64_t step;
-  } x, y;
-};
+using Fine = Rearrangement::Fine;
 using Fines = std::vector<Fine>;
+using Sizes = Rearrangement::Sizes;
+
+Sizes sizes_of(const Shape& shape) { return {shape.begin(), shape.end()}; }
+Sizes in_order(size_t rank) {
+  Sizes axes(rank);
+  std::iota(axes.begin(), axes.end(), 0);
+  return axes;
+}
 
 // Cuts the dimensions so that runs of them make up `target`, and returns the runs; nothing if they cannot be cut so.
-std::optional<std::vector<Fines>> grouped(Fines fines, const Shape& target) {
-  std::vector<Fines> groups(static_cast<size_t>(target.rank()));
-  for (int d = target.rank() - 1; d >= 0; --d) {
-    Fines& group = groups[static_cast<size_t>(d)];
+std::optional<std::vector<Fines>> grouped(Fines fines, const Sizes& target) {
+  std::vector<Fines> groups(target.size());
+  for (size_t d = target.size(); d-- > 0;) {
     for (int64_t left = target[d]; left > 1;) {
       Fine& last = fines.back();
       if (left % last.size == 0) {
         left /= last.size;
-        group.insert(group.begin(), last);
+        groups[d].insert(groups[d].begin(), last);
         fines.pop_back();
       } else if (last.size % left == 0) {
         Fine part = last;
         part.size = left;
-        group.insert(group.begin(), part);
+        groups[d].insert(groups[d].begin(), part);
         last.size /= left, last.x.step *= left;
         left = 1;
       } else {
@@ -48,11 +48,99 @@ std::optional<std::vector<Fines>> grouped(Fines fines, const Shape& target) {
   return groups;
 }
 
-Fines joined(const std::vector<Fines>& groups) {
+// Places in y of the dimensions that make up each of y's; neighbours that stay neighbours become one.
+Fines placed(const std::vector<Fines>& groups) {
   Fines all;
-  for (const Fines& group : groups) all.insert(all.end(), group.begin(), group.end());
+  for (size_t d = 0; d < groups.size(); ++d) {
+    int64_t step = 1;
+    for (const Fine& f : groups[d]) step *= f.size;
+    for (size_t i = 0; i < groups[d].size(); ++i) {
+      Fine f = groups[d][i];
+      step /= f.size;
+      f.y = {static_cast<int>(d), step};
+      if (i > 0 && all.back().x.dim == f.x.dim && all.back().x.step == f.size * f.x.step) {
+        f.size *= all.back().size;
+        all.back() = f;
+      } else {
+        all.push_back(f);
+      }
+    }
+  }
   return all;
 }
+
+}  // namespace
+
+Rearrangement::Rearrangement(const Shape& x) : x_(x), y_(x) {
+  for (int d = 0; d < x.rank(); ++d)
+    if (x[d] > 1) fines_.push_back({x[d], {d, 1}, {d, 1}});
+}
+
+std::optional<Rearrangement> Rearrangement::then(const Sizes& view, const Sizes& perm, const Shape& shape) const {
+  const auto groups = grouped(fines_, view);
+  if (!groups) return std::nullopt;
+  Fines turned;
+  for (int64_t d : perm) {
+    const Fines& group = (*groups)[static_cast<size_t>(d)];
+    turned.insert(turned.end(), group.begin(), group.end());
+  }
+  const auto in_y = grouped(std::move(turned), sizes_of(shape));
+  if (!in_y) return std::nullopt;
+  Rearrangement both(x_);
+  both.y_ = shape;
+  both.fines_ = placed(*in_y);
+  return both;
+}
+
+std::optional<Rearrangement> Rearrangement::then(const Rearrangement& next) const {
+  return then(next.view(), next.perm(), next.y_);
+}
+
+std::optional<Rearrangement> Rearrangement::reshaped(const Shape& shape) const {
+  const Sizes view = sizes_of(y_);
+  return then(view, in_order(view.size()), shape);
+}
+
+Rearrangement Rearrangement::inverse() const {
+  Rearrangement back(y_);
+  back.y_ = x_;
+  back.fines_.clear();
+  for (const Fine& f : fines_) back.fines_.push_back({f.size, f.y, f.x});
+  std::sort(back.fines_.begin(), back.fines_.end(), [](const Fine& a, const Fine& b) {
+    return a.y.dim != b.y.dim ? a.y.dim < b.y.dim : a.y.step > b.y.step;
+  });
+  return back;
+}
+
+bool Rearrangement::same_memory() const {
+  const Strides x = strides_of({nullptr, x_, DType::f32, channels_of(x_)});
+  const Strides y = strides_of({nullptr, y_, DType::f32, channels_of(y_)});
+  return std::all_of(fines_.begin(), fines_.end(),
+                     [&](const Fine& f) { return f.x.step * x[f.x.dim] == f.y.step * y[f.y.dim]; });
+}
+
+Sizes Rearrangement::view() const {
+  Sizes view;
+  for (const Fine& f : inverse().fines_) view.push_back(f.size);
+  return view;
+}
+
+Sizes Rearrangement::perm() const {
+  const Fines in_x = inverse().fines_;
+  Sizes perm;
+  for (const Fine& f : fines_)
+    perm.push_back(std::find(in_x.begin(), in_x.end(), Fine{f.size, f.y, f.x}) - in_x.begin());
+  return perm;
+}
+
+Attributes Rearrangement::attributes() const {
+  Attributes a;
+  a.set("shape", sizes_of(y_));
+  if (perm() != in_order(fines_.size())) a.set("view", view()), a.set("perm", perm());
+  return a;
+}
+
+namespace {
 
 class RearrangeOp : public Op {
  public:
@@ -95,42 +183,21 @@ class RearrangeOp : public Op {
   }
 
   void read_permutation() {
-    perm_.resize(static_cast<size_t>(view_.rank()));
-    std::iota(perm_.begin(), perm_.end(), 0);
-    const std::vector<int64_t> axes = perm_, given = attributes_.integers(kind(), "perm", perm_);
-    require(given.size() == axes.size() && std::is_permutation(given.begin(), given.end(), axes.begin()), kind(),
-            "perm must hold each of the view's ", axes.size(), " axes once, got ", listed(given));
-    perm_ = given;
+    const Sizes axes = in_order(static_cast<size_t>(view_.rank()));
+    perm_ = attributes_.integers(kind(), "perm", axes);
+    require(perm_.size() == axes.size() && std::is_permutation(perm_.begin(), perm_.end(), axes.begin()), kind(),
+            "perm must hold each of the view's ", axes.size(), " axes once, got ", listed(perm_));
   }
 
   void split() {
     fines_.clear();
     exact_ = false, same_memory_ = false;
     if (x_.size() == 0) return;
-    Fines fines;
-    for (int d = 0; d < x_.rank(); ++d)
-      if (x_[d] > 1) fines.push_back({x_[d], {d, 1}, {0, 1}});
-    const auto groups = grouped(std::move(fines), view_);
-    if (!groups) return;
-    std::vector<Fines> turned;
-    for (int64_t d : perm_) turned.push_back((*groups)[static_cast<size_t>(d)]);
-    auto in_y = grouped(joined(turned), y_);
-    if (!in_y) return;
-    for (int d = 0; d < y_.rank(); ++d) {
-      int64_t step = 1;
-      Fines& group = (*in_y)[static_cast<size_t>(d)];
-      for (size_t i = group.size(); i-- > 0;) {
-        group[i].y = {d, step};
-        step *= group[i].size;
-      }
-    }
-    fines_ = joined(*in_y);
+    const auto moves = Rearrangement(x_).then(sizes_of(view_), perm_, y_);
+    if (!moves) return;
+    fines_ = moves->fines();
     exact_ = fines_.size() <= Walk<2>::kMaxDims;
-    const Strides x = strides_of({nullptr, x_, DType::f32, channels_of(x_)});
-    const Strides y = strides_of({nullptr, y_, DType::f32, channels_of(y_)});
-    same_memory_ = exact_ && std::all_of(fines_.begin(), fines_.end(), [&](const Fine& f) {
-      return f.x.step * x[f.x.dim] == f.y.step * y[f.y.dim];
-    });
+    same_memory_ = exact_ && moves->same_memory();
   }
 
   // y = x rearranged; or, backwards, x = y.
@@ -166,7 +233,7 @@ class RearrangeOp : public Op {
 
   Attributes attributes_;
   Shape x_, view_, y_;
-  std::vector<int64_t> perm_;
+  Sizes perm_;
   Fines fines_;
   bool exact_ = false, same_memory_ = false;
 };
