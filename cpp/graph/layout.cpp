@@ -24,6 +24,7 @@ class Planner {
     layout_.values.resize(graph_.values().size());
     layout_.skip_forward.resize(nodes_);
     in_place_.resize(nodes_);
+    find_constants();
     find_last_reads();
     place_given();
     place_outputs();
@@ -49,6 +50,22 @@ class Planner {
     return static_cast<int>(layout_.regions.size()) - 1;
   }
 
+  bool is_constant(int v) const {
+    if (v < 0 || value(v).kind == ValueKind::parameter || value(v).kind == ValueKind::buffer) return true;
+    return value(v).kind == ValueKind::activation && layout_.once[value(v).producer];
+  }
+  // In inference; but for outputs, whose memory is the caller's.
+  void find_constants() {
+    layout_.once.assign(nodes_, false);
+    for (int n = 0; n < nodes_ && !graph_.training(); ++n) {
+      const Node& node = graph_.nodes()[n];
+      const auto is_output = [&](int v) { return std::ranges::count(graph_.outputs(), v) > 0; };
+      layout_.once[n] = !node.inputs.empty() && ops_[n]->needs().packed == 0 &&
+                        std::ranges::all_of(node.inputs, [&](int v) { return is_constant(v); }) &&
+                        std::ranges::none_of(node.outputs, is_output);
+    }
+  }
+
   void find_last_reads() {
     last_read_.assign(graph_.values().size(), -1);
     const auto read = [&](int v, int time) {
@@ -57,6 +74,9 @@ class Planner {
     for (int n = 0; n < nodes_; ++n)
       for (int v : graph_.nodes()[n].inputs) read(v, n);
     for (int v : graph_.outputs()) read(v, nodes_);
+    for (int n = 0; n < nodes_; ++n)
+      for (int v : graph_.nodes()[n].outputs)
+        if (layout_.once[n]) read(v, nodes_);
     for (size_t s = 0; s < backward_.size(); ++s) {
       if (slices_gradient(graph_, backward_[s])) continue;
       const int n = backward_[s].node, time = backward_time(graph_, static_cast<int>(s));
@@ -113,7 +133,7 @@ class Planner {
       View& view = layout_.values[v];
       const int last = std::max(last_read_[v], n);
       if (x < 0 || v != node.outputs[0]) {
-        if (view.region < 0) view = add_view(layout_, value(v), Memory::arena, 0, n, last);
+        if (view.region < 0) view = add_view(layout_, value(v), Memory::arena, 0, layout_.once[n] ? 0 : n, last);
         continue;
       }
       in_place_[n] = true;
@@ -142,6 +162,7 @@ class Planner {
   // x after y is overwritten.
   bool is_sliceable(int x, int y, int n) {
     if (x < 0 || value(x).kind != ValueKind::activation || value(x).spec.dtype != value(y).spec.dtype) return false;
+    if (is_constant(x)) return false;
     const View view = layout_.values[x];
     const Region& region = region_of(view);
     return region.memory == Memory::arena && !region.mixed && view.pitch == region.channels &&

@@ -52,6 +52,7 @@ struct Layout {
   std::vector<int> saved;                    // by node: region, or -1
   std::vector<int> forward_scratch;          // by node: region, or -1
   std::vector<int> backward_scratch;         // by backward step: region, or -1
+  std::vector<bool> once;                    // by node: of bound memory alone; computed when that changes, and kept
   std::vector<bool> skip_forward;            // by node: its output is where its inputs are: a concat's slices, a slice
   std::vector<bool> skip_backward;           // by backward step: a concat whose readers' gradients are slices
   std::vector<std::pair<int, View>> copies;  // value -> output, for outputs that no node can write in place

@@ -197,7 +197,7 @@ void Program::State::pack_if_needed(const ForwardStep& step) const {
 void Program::State::run_forward(uint64_t seed, uint64_t step, Timing* timings) {
   for (size_t n = 0; n < steps.forward.size(); ++n) {
     ForwardStep& forward = steps.forward[n];
-    if (forward.skip) continue;
+    if (forward.skip || (forward.once && !stale)) continue;
     timed(timings ? timings + n : nullptr, [&] {
       forward.call.seed = seed;
       forward.call.stream = step << 20 | n;
@@ -302,11 +302,15 @@ void Program::pack(const std::function<void(int)>& release) {
   for (size_t n = 0; n < nodes.size(); ++n)
     for (size_t i = 0; i < nodes[n].inputs.size(); ++i)
       if (const int v = nodes[n].inputs[i]; v >= 0)
-        left[v] += s.ops[n]->forward_reads_input(static_cast<int>(i)) ? static_cast<int>(nodes.size()) + 1 : 1;
+        left[v] += !s.steps.forward[n].once && s.ops[n]->forward_reads_input(static_cast<int>(i))
+                       ? static_cast<int>(nodes.size()) + 1
+                       : 1;
   s.frozen = true;
   for (size_t n = 0; n < nodes.size(); ++n) {
-    if (!s.steps.forward[n].packs || s.steps.forward[n].always_packs) continue;
-    s.ops[n]->pack(s.steps.forward[n].call);
+    const ForwardStep& step = s.steps.forward[n];
+    if (step.once && !step.skip) step.op->forward(step.call);
+    if (step.packs && !step.always_packs) step.op->pack(step.call);
+    if (!step.once && (!step.packs || step.always_packs)) continue;
     for (int v : nodes[n].inputs) {
       if (v < 0 || --left[v] != 0) continue;
       const auto parameter = std::find(s.parameters.begin(), s.parameters.end(), v);

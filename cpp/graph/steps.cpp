@@ -22,11 +22,11 @@ std::span<const Tensor> span_of(const std::vector<Tensor>& tensors, Place p) {
   return {tensors.data() + p.begin, p.count};
 }
 
-bool packs_computed_values(const Graph& graph, const Node& node, const Op& op) {
+bool packs_computed_values(const Graph& graph, const Layout& layout, const Node& node, const Op& op) {
   for (size_t i = 0; i < node.inputs.size(); ++i) {
     if (node.inputs[i] < 0 || !op.is_dense(static_cast<int>(i))) continue;
-    const ValueKind kind = graph.values()[node.inputs[i]].kind;
-    if (kind != ValueKind::parameter && kind != ValueKind::buffer) return true;
+    const Value& value = graph.values()[node.inputs[i]];
+    if (value.kind == ValueKind::input || (value.kind == ValueKind::activation && !layout.once[value.producer])) return true;
   }
   return false;
 }
@@ -80,8 +80,9 @@ Steps::Steps(const Graph& graph, std::span<const std::unique_ptr<Op>> ops, std::
     places[n].outputs = add_all(layout.values, node.outputs);
     forward.push_back({ops[n].get(), {}});
     forward[n].packs = ops[n]->needs().packed > 0;
-    forward[n].always_packs = packs_computed_values(graph, node, *ops[n]);
+    forward[n].always_packs = packs_computed_values(graph, layout, node, *ops[n]);
     forward[n].given_labels = takes_given_labels(graph, node);
+    forward[n].once = layout.once[n];
     forward[n].skip = layout.skip_forward[n];
   }
   for (size_t s = 0; s < backward_plan.size(); ++s) {

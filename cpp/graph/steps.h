@@ -23,6 +23,7 @@ struct ForwardStep {
   bool packs = false;         // packs when the parameters changed
   bool always_packs = false;  // what it packs is computed or given anew at every run
   bool given_labels = false;  // all its integer inputs are the caller's, and can be checked before anything runs
+  bool once = false;          // runs only when the parameters changed
   bool skip = false;
 };
 

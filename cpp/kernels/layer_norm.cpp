@@ -53,6 +53,29 @@ void layer_normalize(const LayerBlock& b, ConstRows x, Rows y) {
   });
 }
 
+void layer_rows(const LayerRows& l) {
+  const Vec share = set1(1.0f / static_cast<float>(l.columns));
+  const Values<true> weight(l.weight, 1), bias(l.bias, 0);
+  for (int64_t r = 0; r < l.rows; ++r) {
+    const float* from = l.x.data + r * l.x.pitch;
+    float* to = l.y.data + r * l.y.pitch;
+    Vec total = zero(), square = zero();
+    for_row(l.columns, [&](int64_t j, auto part) CC_LAMBDA { total = add(total, load(from + j, part)); });
+    const Vec mean = mul(set1(sum(total)), share);
+    for_row(l.columns, [&](int64_t j, auto part) CC_LAMBDA {
+      const Vec d = keep(sub(load(from + j, part), mean), zero(), part);
+      square = fma(d, d, square);
+    });
+    const Vec scale = div(set1(1.0f), sqrt(fma(set1(sum(square)), share, set1(l.eps))));
+    for_row(l.columns, [&](int64_t j, auto part) CC_LAMBDA {
+      const Vec v = mul(sub(load(from + j, part), mean), scale);
+      store(to + j, fma(v, weight.at(j, part), bias.at(j, part)), part);
+    });
+    store_n(l.mean + r, mean, 1);
+    store_n(l.scale + r, scale, 1);
+  }
+}
+
 void layer_sums(const LayerBlock& b, ConstRows x, ConstRows dy, float* sum, float* dot) {
   with_flags(b, [&]<bool S, bool W>(Flag<S>, Flag<W>) CC_LAMBDA {
     const Values<S> mean(b.mean, 0);
@@ -131,6 +154,7 @@ void layer_backward_weight(const LayerBlock& b, ConstRows x, ConstRows dy, Rows 
 }  // namespace
 
 void fill_layer(NormKernels& k) {
+  k.layer_rows = layer_rows;
   k.layer_normalize = layer_normalize;
   k.layer_sums = layer_sums;
   k.layer_backward_input = layer_backward_input;

@@ -58,6 +58,16 @@ struct LayerBlock {
   bool weight_by_column;
 };
 
+// Rows of a matrix, each normalised on its own; weight and bias have a value for each column, or are null (1 and 0).
+struct LayerRows {
+  int64_t rows, columns;
+  ConstRows x;
+  const float *weight, *bias;
+  float eps;
+  Rows y;
+  float *mean, *scale;  // one for each row
+};
+
 struct NormKernels {
   NormActivationKernels with[kNormActivations];
   // Each channel's mean, and its sum of (x - mean)^2: the same bits whatever channels are with it in the block.
@@ -75,6 +85,8 @@ struct NormKernels {
   void (*fold)(int64_t channels, const float* mean, const float* var, const float* weight, const float* bias, float eps,
                float* scale, float* shift);
 
+  // mean, scale = 1 / sqrt(var + eps), and y = (x - mean) * scale * weight + bias. y may be the memory of x.
+  void (*layer_rows)(const LayerRows& rows);
   // y = (x - mean) * scale * weight + bias. Outputs of these four may be the memory of x or of dy.
   void (*layer_normalize)(const LayerBlock& block, ConstRows x, Rows y);
   // sum = sum of dy * weight,   dot = sum of dy * weight * (x - mean): as many as there are statistics

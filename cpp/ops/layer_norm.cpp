@@ -140,6 +140,14 @@ class LayerNorm : public Op {
     std::byte* rest = call.workspace;
     const Statistics s = statistics(training_ ? call.saved : rest);
     if (!training_) rest += statistics_bytes();
+    if (l_.rows == 1 && l_.whole() && l_.weights == NormLayout::Weights::element) {
+      const float *weight = tensor_at(call.inputs, kWeight).f32(), *bias = tensor_at(call.inputs, kBias).f32();
+      return parallel_for(l_.blocks, 16, 8 * l_.columns, [&](int64_t begin, int64_t end) {
+        table().norm.layer_rows({end - begin, l_.columns, in(x, begin, 0), weight, bias, static_cast<float>(eps_),
+                                 out(y, begin, 0), s.first + begin, s.second + begin});
+        for (int64_t b = begin; b < end; ++b) give_statistics(call, b, 0, s.first[b], s.second[b]);
+      });
+    }
     run(
         rest, [&](int64_t b, int64_t p, float* part, Slot& slot) { moments(x, b, p, part, slot); },
         [&](int64_t b, const float* parts, Slot& slot) { finish_moments(call, s, b, parts, slot); },
@@ -284,9 +292,12 @@ class LayerNorm : public Op {
       const double scale = 1 / std::sqrt(deviation / static_cast<double>(l_.counted()) + eps_);
       s.first[b * count + i] = static_cast<float>(centre);
       s.second[b * count + i] = static_cast<float>(scale);
-      for (size_t k = 1; k < call.outputs.size(); ++k)
-        if (const Tensor& y = call.outputs[k]) y.f32()[b * y.pitch + i] = static_cast<float>(k == 1 ? centre : scale);
+      give_statistics(call, b, i, s.first[b * count + i], s.second[b * count + i]);
     }
+  }
+  static void give_statistics(const OpCall& call, int64_t b, int64_t i, float mean, float scale) {
+    for (size_t k = 1; k < call.outputs.size(); ++k)
+      if (const Tensor& y = call.outputs[k]) y.f32()[b * y.pitch + i] = k == 1 ? mean : scale;
   }
 
   void finish_sums(const Statistics& s, const Statistics& terms, int64_t b, const float* parts, Slot& slot) const {
