@@ -64,6 +64,9 @@ def _linear_cases() -> list[Case]:
         Case("linear", ((0, 5), (4, 5), (4,))),
         Case("linear", ((64, 400), (120, 400), (120,))),
         Case("linear", ((2, 1000), (300, 1000), (300,))),
+        *(Case("linear", ((4, 5), (5, t), (t,)), {"transposed": True}) for t in TAILS),
+        *(Case("linear", ((n, 17), (17, 9), None), {"transposed": True}) for n in (0, 1, 6, 33)),
+        Case("linear", ((40, 300), (300, 200), (200,)), {"transposed": True}),
     ]
 
 

@@ -219,7 +219,9 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "conv_transpose2d": transposed,
     "im2col": columns,
     "col2im": columns,
-    "linear": lambda torch, case, *inputs: torch.nn.functional.linear(*inputs),
+    "linear": lambda torch, case, x, w, *bias: torch.nn.functional.linear(
+        x, w.T if case.attributes.get("transposed") else w, *bias
+    ),
     "batch_norm": batch_norm,
     "local_response_norm": lambda torch, case, x: torch.nn.functional.local_response_norm(x, **case.attributes),
     "matmul": lambda torch, case, a, b: a @ b,

@@ -13,6 +13,7 @@ namespace convcore {
 namespace {
 
 // inputs
+constexpr size_t kBias = 2;  // of a convolution
 constexpr size_t kConvolutionResidual = 7, kConvolutionScale = 8, kConvolutionInScale = 10, kConvolutionInShift = 11;
 constexpr size_t kNormResidual = 5, kNormStatistics = 6, kNormScale = 7;
 
@@ -117,6 +118,13 @@ class Fuser {
     return is_bound(bound) && (bound.dense || layouts_agree(bound.spec.shape)) ? v : -1;
   }
 
+  // As its bias it leaves room for another product.
+  bool takes_bias(const Node& node, int v) const {
+    const Value& value = graph_.values()[v];
+    return is_convolution(node) && takes_scale(node) && !has_input(node, kBias) && !node.attributes.has("batch_norm_eps") &&
+           value.dense && value.spec.shape.rank() == 1;
+  }
+
   // A product with, or the addition of, one value for each channel.
   bool take_channels(size_t n) {
     const bool scales = given(n).kind == "multiply";
@@ -126,7 +134,8 @@ class Fuser {
       const Shape& shape = graph_.values()[x].spec.shape;
       const int bound = bound_channels(v, shape[1]);
       if (bound < 0 || !reads_bound_memory(*kept_[p])) continue;
-      set_input(*kept_[p], scales ? scale_slot(*kept_[p]) : shift_slot(*kept_[p]), bound);
+      const size_t slot = scales ? scale_slot(*kept_[p]) : takes_bias(*kept_[p], bound) ? kBias : shift_slot(*kept_[p]);
+      set_input(*kept_[p], slot, bound);
       release(v);
       merge(p, n);
       return true;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "graph/settle.h"
 
+#include <algorithm>
 #include <numeric>
 #include <optional>
 #include <utility>
@@ -20,6 +21,14 @@ bool is_pointwise(std::string_view kind) {
 }
 // (rows, features) of all but the last axis, and of that.
 Shape as_rows(const Shape& s) { return {s.size() / s[s.rank() - 1], s[s.rank() - 1]}; }
+
+// Of rank 5.
+Shape row_major_shape(const Shape& s) {
+  Shape wide;
+  for (int d = s.rank(); d < 5; ++d) wide.push_back(1);
+  for (int64_t d : s) wide.push_back(d);
+  return wide;
+}
 
 class Settler {
  public:
@@ -148,15 +157,29 @@ class Settler {
   int beside_base(int x, int other, size_t n) {
     if (shape(other) == shape(x)) {
       const std::optional<Rearrangement> back = way(other).then(way(x).inverse());
-      return back && back->same_memory() && back->fits_op() ? moved(base(other), *back, mover(other, n)) : -1;
+      if (!back || !back->fits_op() || !(back->same_memory() || is_constant(other))) return -1;
+      return moved(base(other), *back, mover(other, n));
+    }
+    if (shape(other).size() == 1) {
+      const int bound = bound_vector(other);
+      return bound < 0 ? -1 : along(bound, shape(base(x)), -1, n);
     }
     const int axis = axis_of_base(x, shape(other)), bound = axis < 0 ? -1 : bound_vector(other);
     return bound < 0 ? -1 : along(bound, shape(base(x)), axis, n);
   }
+  // Computed once in inference, whatever that takes.
+  bool is_constant(int v) const {
+    if (graph_.training()) return false;
+    const Value& value = given_.values()[v];
+    if (value.producer < 0) return is_bound(value);
+    const std::vector<int>& inputs = given_.nodes()[value.producer].inputs;
+    return std::ranges::all_of(inputs, [&](int i) { return i < 0 || is_constant(i); });
+  }
   // Of a shape with one value for each index of one axis of x: that axis of x's base. -1: there is none.
   int axis_of_base(int x, const Shape& vector) const {
-    for (const Rearrangement::Fine& f : way(x).fines())
-      if (vector[f.y.dim] == vector.size()) return f.size == vector.size() && f.size == shape(base(x))[f.x.dim] ? f.x.dim : -1;
+    const Rearrangement here = way(x);
+    for (const Rearrangement::Fine& f : here.fines())
+      if (vector[f.y.dim] == vector.size()) return f.size == vector.size() && f.size == here.x()[f.x.dim] ? f.x.dim : -1;
     return -1;
   }
   // The bound memory behind v, of as many values in the same order; -1: v is something else.
@@ -178,8 +201,40 @@ class Settler {
   bool of_rows(size_t n) {
     const Node& node = given_.nodes()[n];
     if (node.kind == "layer_norm") return norm_of_rows(node, n);
-    if (node.kind == "matmul") return linear_of_rows(node, n);
+    if (node.kind == "softmax" || node.kind == "log_softmax") return softmax_of_rows(node, n);
+    if (node.kind == "matmul") return linear_of_rows(node, n) || product_of_rows(node, n);
     return false;
+  }
+
+  bool softmax_of_rows(const Node& node, size_t n) {
+    const int x = node.inputs[0], last = shape(x).rank() - 1;
+    const int64_t axis = node.attributes.integer(node.kind, "axis", 1);
+    if (last < 2 || last > 3 || (axis != -1 && axis != last) || shape(x).size() == 0) return false;
+    const std::optional<Rearrangement> rows = rows_of(x);
+    if (!rows) return false;
+    Node softmax = node;
+    softmax.inputs = {moved(base(x), *rows, mover(x, n))};
+    softmax.attributes.set("axis", int64_t{1});
+    emit_before(n, std::move(softmax), Rearrangement(rows->y()).reshaped(shape(x)).value(), n);
+    return true;
+  }
+
+  // Rank 5 is row-major: nothing is gathered there.
+  bool product_of_rows(const Node& node, size_t n) {
+    if (node.attributes.flag(node.kind, "dense", false) || shape(node.outputs[0]).size() == 0) return false;
+    std::vector<Rearrangement> ways;
+    for (int v : node.inputs) {
+      const Shape& s = shape(v);
+      if (s.rank() < 3 || s.rank() > 4 || s.size() == 0) return false;
+      const auto wide = way(v).reshaped(row_major_shape(s));
+      if (!wide || !wide->fits_op() || (s.rank() == 3 && !wide->same_memory())) return false;
+      ways.push_back(*wide);
+    }
+    Node product = node;
+    for (size_t i : {0, 1}) product.inputs[i] = moved(base(node.inputs[i]), ways[i], mover(node.inputs[i], n));
+    const Shape& y = shape(node.outputs[0]);
+    emit_before(n, std::move(product), Rearrangement(row_major_shape(y)).reshaped(y).value(), n);
+    return true;
   }
 
   bool norm_of_rows(const Node& node, size_t n) {

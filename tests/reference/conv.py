@@ -212,7 +212,7 @@ def fold_lengths(a: Attributes, x: Array) -> tuple[float, list[float]]:
 
 
 def linear(a: Attributes, x: Array, weight: Array, bias: Array | None = None) -> Array:
-    y = x @ weight.T
+    y = x @ (weight if a.get("transposed") else weight.T)
     return y if bias is None else y + bias
 
 
@@ -220,11 +220,12 @@ def linear_backward(a: Attributes, inputs: Sequence[Array | None], grad: Array) 
     x, weight, bias = (*inputs, None)[:3]
     assert x is not None
     assert weight is not None
-    return [grad @ weight, grad.T @ x, None if bias is None else grad.sum(0)]
+    db = None if bias is None else grad.sum(0)
+    return [grad @ weight.T, x.T @ grad, db] if a.get("transposed") else [grad @ weight, grad.T @ x, db]
 
 
 def linear_lengths(a: Attributes, x: Array, weight: Array, bias: Array | None = None) -> tuple[float, list[float]]:
-    return x.shape[1], [weight.shape[0], x.shape[0], x.shape[0]]
+    return x.shape[1], [weight.size // x.shape[1], x.shape[0], x.shape[0]]
 
 
 OPS: dict[str, ReferenceOp] = {
