@@ -41,7 +41,8 @@ struct Silu {
 // y = x Phi(x), Phi(x) = (1 + erf(x / sqrt 2)) / 2;  dx = dy (Phi(x) + x phi(x)), phi(x) = e^(-x^2/2) / sqrt(2 pi)
 struct Gelu {
   CC_INLINE Vec normal_cdf(Vec x) {
-    return mul(set1(0.5f), add(set1(1.0f), erf(mul(x, set1(0.707106781f)))));
+    const Vec half = set1(0.5f);
+    return fma(half, erf(mul(x, set1(0.707106781f))), half);
   }
   CC_INLINE Vec forward(Vec x, auto...) { return mul(x, normal_cdf(x)); }
   CC_INLINE Vec backward(Vec dy, Vec x, auto...) {
