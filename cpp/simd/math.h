@@ -32,15 +32,14 @@ CC_INLINE Vec expm1_near_zero(Vec r) {
   return fma(p, mul(r, r), r);
 }
 
-// e^x = 2^k e^r with k = round(x / ln 2), |r| <= ln(2) / 2. The scale goes in halves, since 2^k itself may overflow.
+// e^x = 2^k e^r with k = round(x / ln 2), |r| <= ln(2) / 2
 CC_INLINE Vec exp(Vec x) {
   x = max(set1(-104.0f), min(set1(89.0f), x));  // beyond, the result is 0 or inf; NaN, as second operand, passes
   const Vec k = round(mul(x, set1(1.44269504f)));
   Vec r = fma(k, set1(-0.693359375f), x);
   r = fma(k, set1(2.12194440e-4f), r);
   const Vec e = add(expm1_near_zero(r), set1(1.0f));
-  const Vec half = round(mul(k, set1(0.5f)));
-  return mul(mul(e, pow2i(half)), pow2i(sub(k, half)));
+  return times_pow2(e, k);
 }
 
 // e^x - 1, without cancellation near zero

@@ -19,7 +19,7 @@
 //   Vec if_byte(const uint8_t* p, int byte, x, y): x where p[lane] == byte, else y; reads kLanes bytes
 //   VecBits: kLanes words of 32 bits
 //   multiply_wide(VecBits a, VecBits b, VecBits* low, VecBits* high): a * b, all 64 bits of it
-//   Vec pow2i(v): 2^v for integral v in [-126, 127]                   float sum(v), float hmax(v)
+//   Vec times_pow2(v, k): v 2^k for integral k in [-252, 254]         float sum(v), float hmax(v)
 //   stream(float*, Vec): to aligned memory, past the caches where there is a way; others see it after stream_fence()
 //   transpose(Vec (&r)[kLanes]): lane j of r[i] and lane i of r[j] change places
 //   pin(v): v, held in a register (else a compiler may load it from memory again for each of its uses)
@@ -49,4 +49,16 @@
 #include "simd/vec_neon.h"
 #else
 #include "simd/vec_portable.h"
+#endif
+
+#if CC_ISA_NUMBER != CC_ISA_avx512  // which has an instruction
+namespace convcore::CONVCORE_ISA {
+
+// In halves, since 2^k itself may overflow.
+CC_INLINE Vec times_pow2(Vec v, Vec k) {
+  const Vec half = round(mul(k, set1(0.5f)));
+  return mul(mul(v, pow2i(half)), pow2i(sub(k, half)));
+}
+
+}  // namespace convcore::CONVCORE_ISA
 #endif

@@ -59,6 +59,7 @@ CC_INLINE Vec permute2(Vec a, Vec b, Index i) {
   const __m256 in_b = _mm256_castsi256_ps(_mm256_slli_epi32(i, 28));  // the sign bit: lane numbers of b have bit 3
   return _mm256_blendv_ps(permute(a, i), permute(b, i), in_b);
 }
+// 2^v for integral v in [-126, 127]
 CC_INLINE Vec pow2i(Vec v) {
   const __m256i e = _mm256_add_epi32(_mm256_cvtps_epi32(v), _mm256_set1_epi32(127));
   return _mm256_castsi256_ps(_mm256_slli_epi32(e, 23));

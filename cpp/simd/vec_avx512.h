@@ -50,10 +50,7 @@ using Index = __m512i;
 CC_INLINE Index load_index(const int* p) { return _mm512_loadu_si512(p); }
 CC_INLINE Vec permute(Vec v, Index i) { return _mm512_permutexvar_ps(i, v); }
 CC_INLINE Vec permute2(Vec a, Vec b, Index i) { return _mm512_permutex2var_ps(a, i, b); }
-CC_INLINE Vec pow2i(Vec v) {
-  const __m512i e = _mm512_add_epi32(_mm512_cvtps_epi32(v), _mm512_set1_epi32(127));
-  return _mm512_castsi512_ps(_mm512_slli_epi32(e, 23));
-}
+CC_INLINE Vec times_pow2(Vec v, Vec k) { return _mm512_scalef_ps(v, k); }
 CC_INLINE Vec load_u8(const unsigned char* p) {
   return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
 }

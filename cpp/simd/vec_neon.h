@@ -54,6 +54,7 @@ CC_INLINE Vec permute2(Vec a, Vec b, Index i) {
   const uint8x16x2_t both = {{vreinterpretq_u8_f32(a), vreinterpretq_u8_f32(b)}};
   return vreinterpretq_f32_u8(vqtbl2q_u8(both, i));
 }
+// 2^v for integral v in [-126, 127]
 CC_INLINE Vec pow2i(Vec v) {
   return vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(vcvtnq_s32_f32(v), vdupq_n_s32(127)), 23));
 }

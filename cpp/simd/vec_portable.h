@@ -65,6 +65,7 @@ CC_INLINE Vec permute2(Vec a, Vec b, Index i) {
   store(both + kLanes, b);
   return Vec{both[i[0]], both[i[1]], both[i[2]], both[i[3]]};
 }
+// 2^v for integral v in [-126, 127]
 CC_INLINE Vec pow2i(Vec v) { return (Vec)((__builtin_convertvector(v, IntVec) + 127) << 23); }
 CC_INLINE Vec load_u8(const unsigned char* p) { return Vec{float(p[0]), float(p[1]), float(p[2]), float(p[3])}; }
 CC_INLINE Vec if_byte(const unsigned char* p, int byte, Vec x, Vec y) {

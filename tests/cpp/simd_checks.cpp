@@ -142,7 +142,10 @@ void check_rounding(Report report) {
     for (float f : l.f) report(f == out[i], "round to nearest even");
   }
   for (int e = -126; e <= 127; ++e)
-    report(each(pow2i(set1(static_cast<float>(e))), [=](int) { return __builtin_ldexpf(1.0f, e); }), "pow2i");
+    report(each(times_pow2(set1(-1.5f), set1(static_cast<float>(e))), [=](int) { return __builtin_ldexpf(-1.5f, e); }),
+           "times_pow2");
+  report(each(times_pow2(set1(0x1p-100f), set1(220.0f)), [](int) { return 0x1p120f; }), "times_pow2, large");
+  report(each(times_pow2(set1(0x1p100f), set1(-220.0f)), [](int) { return 0x1p-120f; }), "times_pow2, small");
 }
 
 }  // namespace
