@@ -82,7 +82,8 @@ class Folding {
     // One unit is a cell and a block of its line, if that is kept; else the line's blocks are sources, too.
     const int64_t units = cell_count_ * (folds_line_ ? 1 : blocks_);
     const int64_t steps = source_count_ * (folds_line_ ? blocks_ : 1);
-    const int64_t parts = std::clamp<int64_t>(units ? kFoldParts / units : 1, 1, std::max<int64_t>(steps, 1));
+    const int64_t most = std::min(steps, units * steps * width_ / kLeastPart);
+    const int64_t parts = std::clamp<int64_t>(units ? kFoldParts / units : 1, 1, std::max<int64_t>(most, 1));
     const int64_t width = folds_line_ ? 1 : width_;
     parallel_for(units * parts, 1, 2 * (steps / parts + 1) * width_, [&](int64_t begin, int64_t end) {
       std::array<float, kFoldWidth> sums;
@@ -111,6 +112,7 @@ class Folding {
   using Dims = std::array<Dim, kMaxRank>;
   using Position = std::array<int64_t, 3>;
   static constexpr int64_t kLine = 4096, kRun = 256;  // what one call of a kernel folds: short float sums
+  static constexpr int64_t kLeastPart = 1 << 14;      // elements: of fewer, joining the parts takes longer
 
   static void move(Position& at, const Dim& dim, int64_t index) {
     for (size_t k = 0; k < 3; ++k) at[k] += index * dim.stride[k];
