@@ -261,7 +261,8 @@ _lock = new_lock()
 def run(node: Node, inputs: Sequence[Value | None]) -> Sequence[Value]:
     """A node's outputs. What is known is computed at once, all else becomes nodes of the trace."""
     known = [None if x is None else x.data for x in inputs]
-    if all(x is None or isinstance(x, np.ndarray) for x in known) and node.op != "Dropout":
+    is_one = node.op == node.proto.op_type  # no pattern of several
+    if is_one and all(x is None or isinstance(x, np.ndarray) for x in known) and node.op != "Dropout":
         with suppress(NotImplementedError):  # the core computes arrays, too
             return [Value(computable(array), array.dtype) for array in fold(node, known)]
     try:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Ops that exporters write in parts, put together again: the activations that x is multiplied with itself by, and a
-transposition between two reshapes."""
+"""Ops that exporters write in parts, put together again: the activations that x is multiplied with itself by, a
+transposition between two reshapes, and group norm."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def recognise(
     wanted = set(outputs)
     for node in reversed(nodes):
         if wanted & set(node.outputs):
-            whole = known.activation(node) or known.rearrangement(node) or node
+            whole = known.activation(node) or known.rearrangement(node) or known.group_norm(node) or node
             if whole.inputs and whole.inputs[0] in traced:
                 whole = node
             wanted |= set(whole.inputs) - {""}
@@ -125,6 +125,32 @@ class _Known:
         attributes = {"perm": turned.get("perm"), "allowzero": node.get("allowzero", 0)}
         attributes["view_allowzero"] = first.get("allowzero", 0)
         return replace(node, op="Rearrange", inputs=(*first.inputs, node.inputs[1]), attributes=attributes)
+
+    def group_norm(self, node: Node) -> Node | None:
+        """Reshape, InstanceNormalization, Reshape, and a Mul, an Add, or both, by what no node makes"""
+        parts = [node]
+        for op, inner in (("Add", ("Mul", "Reshape")), ("Mul", ("Reshape",))):
+            if parts[0].op == op:
+                part = self.applied(parts[0], *inner)
+                if part is None:
+                    return None
+                parts.insert(0, part)
+        norm = self.part(parts[0].inputs[0], "InstanceNormalization") if parts[0].op == "Reshape" else None
+        first = self.part(norm.inputs[0], "Reshape") if norm is not None else None
+        if norm is None or first is None:
+            return None
+        parts = [first, norm, *parts]
+        made = {part.outputs[0] for part in parts}
+        inputs = dict.fromkeys(name for part in parts for name in part.inputs if name not in made)
+        return replace(node, op="GroupNormParts", inputs=tuple(inputs), attributes={"parts": parts})
+
+    def applied(self, node: Node, *ops: str) -> Node | None:
+        """Of a node of two inputs, one of which no node makes, the node that makes the other one for it alone, if it is
+        one of these ops."""
+        for name, other in (node.inputs, node.inputs[::-1]):
+            if other not in self._maker:
+                return self.part(name, *ops)
+        return None
 
 
 def _near(a: float, b: float) -> bool:

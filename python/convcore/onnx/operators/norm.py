@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,8 @@ import numpy as np
 from ... import functional as F
 from ...functional.dispatch import apply
 from ..node import Node, Value, beside, per_channel
-from ..registry import Constants, operator
+from ..registry import OPERATORS, Constants, operator
+from .shape import target_shape
 
 
 def _check_batch_norm(node: Node, known: Constants) -> Iterator[str]:
@@ -104,6 +106,66 @@ def _spread(vector: Value, times: int) -> Value:
         return vector
     wide = F.expand(vector.reshaped((vector.size, 1)).data, (vector.size, times))
     return Value(wide).reshaped((vector.size * times,))
+
+
+@operator("GroupNormParts")
+def group_norm_parts(node: Node, *inputs: Value) -> Value:
+    """Group norm as PyTorch writes it before opset 21: see `convcore.onnx.patterns`. The scale and bias of instance
+    norm, one for each group, and those of the Mul and the Add behind it are one weight and one bias for each channel.
+    Parts that do not fit are run as they are."""
+    parts: list[Node] = node.get("parts")
+    values: dict[str, Any] = dict(zip(node.inputs, inputs, strict=True))
+    x: Value = values[parts[0].inputs[0]]
+    groups = _groups(x, parts, values)
+    if groups:
+        parts = _joined(x, groups, parts, values)
+    for part in parts:
+        with x.data.tracer.at(part.name) if x.is_symbol else nullcontext():
+            made = OPERATORS[part.op].run(part, *(values[name] for name in part.inputs))
+        values[part.outputs[0]] = made if isinstance(made, Value) else made[0]
+    y: Value = values[node.outputs[0]]
+    return y
+
+
+def _groups(x: Value, parts: list[Node], values: dict[str, Value]) -> int:
+    """How many groups of channels the first three parts normalise; 0 where they do something else."""
+    first, norm, second = parts[:3]
+    view = target_shape(x.shape, values[first.inputs[1]], bool(first.get("allowzero", 0)))
+    back = target_shape(tuple(view), values[second.inputs[1]], bool(second.get("allowzero", 0)))
+    if not x.is_symbol or not x.shape == tuple(x.data.shape) == tuple(back) or x.ndim < 2 or len(view) < 3:
+        return 0
+    if view[0] != x.shape[0] or not view[1] or x.shape[1] % view[1]:
+        return 0
+    vectors = [values[name] for name in norm.inputs[1:]]
+    return 0 if any(v.is_symbol or v.shape != (view[1],) for v in vectors) else view[1]
+
+
+def _joined(x: Value, groups: int, parts: list[Node], values: dict[str, Value]) -> list[Node]:
+    """Computes the first parts as one. Returns those that are left."""
+    norm, channels, tracer = parts[1], x.shape[1], x.data.tracer
+    wide = (groups, channels // groups)
+
+    def reshaped(data: Any, shape: tuple[int, ...]) -> Any:
+        return tracer.emit("rearrange", {"shape": shape}, (data,))
+
+    with tracer.at(f"{norm.name}.weight"):
+        weight, bias = (reshaped(values[name].data, (groups, 1)) for name in norm.inputs[1:])
+        done = 3
+        for part in parts[3:]:
+            operand = next(values[name] for name in part.inputs if name in values)
+            if operand.is_symbol or _front(x, operand) != (1, channels, *[1] * (x.ndim - 2)):
+                break
+            vector = reshaped(operand.data, wide)
+            if part.op == "Mul":
+                weight = F.multiply(weight, vector)
+            bias = (F.multiply if part.op == "Mul" else F.add)(bias, vector)
+            done += 1
+        weight, bias = (v if tuple(v.shape) == wide else F.expand(v, wide) for v in (weight, bias))
+        weight, bias = (reshaped(v, (channels,)) for v in (weight, bias))
+    with tracer.at(norm.name):
+        y = F.group_norm(x.data, groups, weight, bias, norm.get("epsilon", 1e-5))
+    values[parts[done - 1].outputs[0]] = x.with_data(y)
+    return parts[done:]
 
 
 @operator("LRN")

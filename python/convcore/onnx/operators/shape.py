@@ -16,10 +16,10 @@ from .movement import permute
 
 @operator("Reshape", shapes=(1,))
 def reshape(node: Node, x: Value, shape: Value) -> Value:
-    return x.reshaped(_sizes(x.shape, shape, bool(node.get("allowzero", 0))))
+    return x.reshaped(target_shape(x.shape, shape, bool(node.get("allowzero", 0))))
 
 
-def _sizes(own: tuple[int, ...], shape: Value, allow_zero: bool) -> list[int]:
+def target_shape(own: tuple[int, ...], shape: Value, allow_zero: bool) -> list[int]:
     """The shape that Reshape gives: 0 keeps a size, unless allowed; one size may be -1, what the others leave."""
     given, size = shape.ints("shape"), math.prod(own)
     sizes = given if allow_zero else [own[i] if s == 0 and i < len(own) else s for i, s in enumerate(given)]
@@ -34,9 +34,9 @@ def _sizes(own: tuple[int, ...], shape: Value, allow_zero: bool) -> list[int]:
 @operator("Rearrange", shapes=(1, 2))
 def rearrange(node: Node, x: Value, first: Value, second: Value) -> Value:
     """Reshape, Transpose and Reshape as one: see `convcore.onnx.patterns`."""
-    view = _sizes(x.shape, first, bool(node.get("view_allowzero")))
+    view = target_shape(x.shape, first, bool(node.get("view_allowzero")))
     turned = tuple(view[p] for p in node.get("perm"))
-    shape = _sizes(turned, second, bool(node.get("allowzero")))
+    shape = target_shape(turned, second, bool(node.get("allowzero")))
     attributes = {"view": view, "perm": node.get("perm"), "shape": shape or [1]}
     return Value(apply("rearrange", attributes, x.data), x.dtype, shape)
 
