@@ -69,6 +69,7 @@ def conv_cases() -> list[Case]:
         conv((32, 4, 3, 3), 5, 5, padding=2),
         conv((32, 4, 3, 3), 5, 5, stride=2, padding=4),
         conv((4, 3, 1, 9), 5, 3, padding=1),
+        conv((1, 2, 24, 24), 3, 24, padding=23),
         # grouped and depthwise, also with a multiplier
         conv((2, 6, 5, 5), 9, 3, padding=1, groups=3),
         conv((2, 32, 6, 6), 64, 3, padding=1, groups=2),

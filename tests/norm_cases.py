@@ -38,6 +38,8 @@ def _layer_cases() -> list[Case]:
         layer_norm((2, 3, 4, 20), -1, "w", eps=0.1),
         layer_norm((2, 3, 4, 20), 1, ""),
         layer_norm((4, 50), 1, offset=30.0),
+        layer_norm((3, 2048), 1, offset=30.0),
+        layer_norm((2, 9000), 1, offset=30.0),
         layer_norm((2, 6, 30), -1, offset=30.0),
         layer_norm((0, 7), 1),
         layer_norm((0, 7, 3, 2), 2),

@@ -73,7 +73,8 @@ def grow(net: Network, values: list[int], rng: np.random.Generator) -> None:
 def random_network(seed: int, training: bool) -> tuple[Network, list[int], np.ndarray, np.random.Generator]:
     rng = np.random.default_rng([seed, training])
     net = Network(training)
-    shape = tuple(int(v) for v in (rng.integers(1, 3), rng.integers(1, 20), rng.integers(1, 6), rng.integers(1, 6)))
+    batch = int(rng.integers(1, 3)) if training or seed % 15 else 0
+    shape = (batch, *(int(v) for v in (rng.integers(1, 20), rng.integers(1, 6), rng.integers(1, 6))))
     values = [net.input(*shape)]
     for _ in range(int(rng.integers(3, 16))):
         grow(net, values, rng)
@@ -94,6 +95,10 @@ def test_inference(seed: int) -> None:
         for _ in range(2):
             for value, got in zip(outputs, program.run([x], version), strict=True):
                 assert_near(got, exact[value], 40 * net.roundings() + 1000, f"value {value}")
+    parameters = list(net.parameters.values())
+    program.pack(lambda i: parameters[i].fill(np.nan), 2)  # nobody reads them any more
+    for value, got in zip(outputs, program.run([x], 2), strict=True):
+        assert_near(got, exact[value], 40 * net.roundings() + 1000, f"value {value}, packed")
 
 
 @pytest.mark.parametrize("seed", range(100))
@@ -162,3 +167,78 @@ def test_constants_are_computed_when_parameters_change() -> None:
     program.pack(lambda parameter: None, 2)
     net.parameters[table][:] = 0
     assert np.abs(program.run([image], 2)[0] - first).max() > 0.01
+
+
+def test_a_product_that_is_an_output_has_its_own_step() -> None:
+    net = Network()
+    weight = net.parameter("weight", 40, 50)
+    program = net.program(net.node("matmul", net.input(2, 30, 40), weight, dense=True, name="product"))
+    step = next(step for step in program.steps() if step["name"] == "product")
+    assert step["algorithm"] == "direct"
+    assert step["flops"] == 2 * 60 * 40 * 50
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 0), (0, 6, 4), (0, 6, 1, 5), (0, 1, 5, 8), (2, 0, 3, 4)])
+def test_empty_tensors(shape: tuple[int, ...]) -> None:
+    net = Network()
+    x = net.input(*shape)
+    values = [net.node("matmul", x, net.parameter("weight", shape[-1], 5), dense=True)]
+    if all(shape[1:]):
+        values += [net.node("layer_norm", x, axis=-1), net.node("softmax", x, axis=-1)]
+    if len(shape) == 4:
+        turned = net.node("rearrange", x, perm=[0, 2, 3, 1])
+        values += [net.node("relu", turned), net.node("add", turned, turned)]
+    for value, y in zip(values, net.program(*values).run([np.ones(shape, np.float32)]), strict=True):
+        assert y.shape == tuple(net.graph.shape(value))
+        assert not y.any()
+
+
+def test_constants_are_checked_when_they_are_packed() -> None:
+    net = Network()
+    table, index = net.parameter("table", 3, 4), net.parameter("index", 2, 1000)
+    net.parameters[index][:] = np.arange(1000)
+    rows = net.node("gather", table, net.node("argmax", index, axis=1), axis=0)
+    program = net.program(net.node("add", net.linear(net.input(2, 5), 4), rows))
+    with pytest.raises(ValueError, match=r"gather.*999"):
+        program.run([np.ones((2, 5), np.float32)], 1)
+    with pytest.raises(ValueError, match=r"gather.*999"):
+        program.pack(lambda parameter: None, 1)
+
+
+def test_a_constant_beside_computed_channels_is_a_slice_still() -> None:
+    net = Network()
+    x, table = net.input(1, 6, 8, 8), net.parameter("table", 1, 3, 8, 8)
+    joined = net.node("concat", net.node("tanh", x), net.node("channels_last", table), name="joined")
+    program = net.program(net.node("relu", joined))
+    assert next(step["bytes"] for step in program.steps() if step["name"] == "joined") == 0
+    image = np.ones((1, 6, 8, 8), np.float32)
+    for _ in range(2):
+        assert_near(program.run([image])[0], net.exact(image)[net.outputs[0]], 20, "relu")
+
+
+def test_what_lies_between_constants_is_given_back() -> None:
+    net = Network()
+    x, table = net.input(1, 3, 40, 40), net.parameter("table", 1, 3, 40, 40)
+    value = net.node("channels_last", table)
+    for _ in range(10):
+        value = net.node("tanh", value)
+    program = net.program(net.node("add", net.node("softmax", x), value))
+    assert program.memory()["arena"] <= 4 * 4 * 3 * 40 * 40
+
+
+def test_many_constants_of_constants_compile_at_once() -> None:
+    net = Network()
+    value = net.node("channels_last", net.parameter("table", 1, 3, 4, 4))
+    for _ in range(60):
+        value = net.node("multiply", value, net.node("sigmoid", value))
+        value = net.node("add", value, value)
+    turned = net.node("rearrange", net.input(1, 4, 3, 4), perm=[0, 2, 1, 3])
+    program = net.program(net.node("add", turned, value))
+    assert program.run([np.zeros((1, 4, 3, 4), np.float32)])[0].shape == (1, 3, 4, 4)
+
+
+def test_a_parameter_that_is_an_output_is_not_released() -> None:
+    net = Network()
+    weight = net.parameter("weight", 4, 4)
+    program = net.program(net.node("linear", net.input(2, 4), weight), weight)
+    program.pack(lambda i: pytest.fail("it is an output"), 1)

@@ -54,16 +54,29 @@ class Planner {
     if (v < 0 || value(v).kind == ValueKind::parameter || value(v).kind == ValueKind::buffer) return true;
     return value(v).kind == ValueKind::activation && layout_.once[value(v).producer];
   }
-  // In inference; but for outputs, whose memory is the caller's.
+  // In inference; but for outputs, whose memory is the caller's, and what a concatenation with computed values reads: its
+  // slices are written where the whole stands, at every run.
   void find_constants() {
-    layout_.once.assign(nodes_, false);
-    for (int n = 0; n < nodes_ && !graph_.training(); ++n) {
-      const Node& node = graph_.nodes()[n];
-      const auto is_output = [&](int v) { return std::ranges::count(graph_.outputs(), v) > 0; };
-      layout_.once[n] = !node.inputs.empty() && ops_[n]->needs().packed == 0 &&
-                        std::ranges::all_of(node.inputs, [&](int v) { return is_constant(v); }) &&
-                        std::ranges::none_of(node.outputs, is_output);
+    std::vector<bool> sliced(nodes_);
+    for (bool again : {true, false}) {
+      layout_.once.assign(nodes_, false);
+      for (int n = 0; n < nodes_ && !graph_.training(); ++n) {
+        const Node& node = graph_.nodes()[n];
+        const auto is_output = [&](int v) { return std::ranges::count(graph_.outputs(), v) > 0; };
+        layout_.once[n] = !sliced[n] && !node.inputs.empty() && ops_[n]->needs().packed == 0 &&
+                          std::ranges::all_of(node.inputs, [&](int v) { return is_constant(v); }) &&
+                          std::ranges::none_of(node.outputs, is_output);
+        if (!again || layout_.once[n] || node.kind != "concat") continue;
+        for (int v : node.inputs)
+          if (value(v).producer >= 0) sliced[value(v).producer] = true;
+      }
     }
+  }
+  // Read by what runs every time.
+  bool is_kept(int v) const {
+    for (int n = value(v).producer + 1; n < nodes_; ++n)
+      if (!layout_.once[n] && std::ranges::count(graph_.nodes()[n].inputs, v) > 0) return true;
+    return false;
   }
 
   void find_last_reads() {
@@ -76,7 +89,7 @@ class Planner {
     for (int v : graph_.outputs()) read(v, nodes_);
     for (int n = 0; n < nodes_; ++n)
       for (int v : graph_.nodes()[n].outputs)
-        if (layout_.once[n]) read(v, nodes_);
+        if (layout_.once[n] && is_kept(v)) read(v, nodes_);
     for (size_t s = 0; s < backward_.size(); ++s) {
       if (slices_gradient(graph_, backward_[s])) continue;
       const int n = backward_[s].node, time = backward_time(graph_, static_cast<int>(s));
@@ -133,13 +146,15 @@ class Planner {
       View& view = layout_.values[v];
       const int last = std::max(last_read_[v], n);
       if (x < 0 || v != node.outputs[0]) {
-        if (view.region < 0) view = add_view(layout_, value(v), Memory::arena, 0, layout_.once[n] ? 0 : n, last);
+        if (view.region < 0) view = add_view(layout_, value(v), Memory::arena, 0, n, last);
+        if (layout_.once[n] && last == nodes_) region_of(view).first = 0;
         continue;
       }
       in_place_[n] = true;
       Region& shared = region_of(layout_.values[x]);
       shared.mixed |= !same_pixels(shape(x), shape(v));
       shared.last = std::max(shared.last, last);
+      if (layout_.once[n] && last == nodes_) shared.first = 0;
       if (view.region >= 0) {  // an output of the graph: all that ran in place before it moves to the caller's memory
         shared.memory = Memory::output;
         shared.index = region_of(view).index;

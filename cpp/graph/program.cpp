@@ -297,18 +297,22 @@ void Program::pack(const std::function<void(int)>& release) {
   State& s = *state_;
   require(!graph_.training(), "program", "a training program packs weights where it uses them");
   require(s.bound, "program", "bind parameters and buffers before packing");
+  const FlushDenormals flush;
   const std::vector<Node>& nodes = s.graph.nodes();
+  const int many = static_cast<int>(nodes.size()) + 1;
   std::vector<int> left(s.graph.values().size());  // nodes that will pack this value; or many, if any run reads it
+  for (int v : s.outputs) left[v] = many;
   for (size_t n = 0; n < nodes.size(); ++n)
     for (size_t i = 0; i < nodes[n].inputs.size(); ++i)
       if (const int v = nodes[n].inputs[i]; v >= 0)
-        left[v] += !s.steps.forward[n].once && s.ops[n]->forward_reads_input(static_cast<int>(i))
-                       ? static_cast<int>(nodes.size()) + 1
-                       : 1;
+        left[v] += !s.steps.forward[n].once && s.ops[n]->forward_reads_input(static_cast<int>(i)) ? many : 1;
   s.frozen = true;
   for (size_t n = 0; n < nodes.size(); ++n) {
     const ForwardStep& step = s.steps.forward[n];
-    if (step.once && !step.skip) step.op->forward(step.call);
+    if (step.once && !step.skip) {
+      step.op->check_inputs(step.call);
+      step.op->forward(step.call);
+    }
     if (step.packs && !step.always_packs) step.op->pack(step.call);
     if (!step.once && (!step.packs || step.always_packs)) continue;
     for (int v : nodes[n].inputs) {

@@ -34,10 +34,14 @@ class Settler {
  public:
   explicit Settler(const Graph& graph)
       : given_(graph), graph_(graph), place_(graph.nodes().size(), -1), late_(graph.values().size()),
-        readers_(graph.values().size()) {
-    for (const Node& node : graph.nodes())
+        readers_(graph.values().size()), constant_(graph.values().size()) {
+    for (size_t v = 0; v < graph.values().size(); ++v) constant_[v] = !graph.training() && is_bound(graph.values()[v]);
+    for (const Node& node : graph.nodes()) {
       for (int v : node.inputs)
         if (v >= 0) ++readers_[v];
+      const auto is_constant = [&](int v) { return v < 0 || constant_[v]; };
+      for (int v : node.outputs) constant_[v] = !graph.training() && std::ranges::all_of(node.inputs, is_constant);
+    }
     for (int v : graph.outputs()) ++readers_[v];
   }
 
@@ -45,16 +49,17 @@ class Settler {
     for (size_t n = 0; n < given_.nodes().size(); ++n)
       if (!put_off(n) && !before(n) && !of_rows(n)) keep(n);
     for (int v : graph_.outputs()) made(v, true);
+    drop_unread();
     graph_.replace_nodes(std::move(nodes_));
     return {std::move(graph_), std::move(place_)};
   }
 
  private:
-  // A value that is `base`, rearranged; by a node of the given graph.
+  // A value that is `base`, rearranged.
   struct Late {
     int base;
     Rearrangement way;
-    size_t node;
+    size_t node;        // of the given graph, that asked for it: for errors and profiles
     bool made = false;  // there is a node that does it
   };
 
@@ -88,7 +93,9 @@ class Settler {
     Late& late = *late_[v];
     if (!output && late.way.is_identity()) return late.base;
     if (std::exchange(late.made, true)) return v;
+    const int place = place_[late.node];
     emit(late.node, {"rearrange", given_.nodes()[late.node].name, late.way.attributes(), {late.base}, {v}});
+    if (place >= 0) place_[late.node] = place;  // the node itself stands there
     return v;
   }
   // `base`, rearranged.
@@ -157,7 +164,7 @@ class Settler {
   int beside_base(int x, int other, size_t n) {
     if (shape(other) == shape(x)) {
       const std::optional<Rearrangement> back = way(other).then(way(x).inverse());
-      if (!back || !back->fits_op() || !(back->same_memory() || is_constant(other))) return -1;
+      if (!back || !back->fits_op() || !(back->same_memory() || constant_[other])) return -1;
       return moved(base(other), *back, mover(other, n));
     }
     if (shape(other).size() == 1) {
@@ -166,14 +173,6 @@ class Settler {
     }
     const int axis = axis_of_base(x, shape(other)), bound = axis < 0 ? -1 : bound_vector(other);
     return bound < 0 ? -1 : along(bound, shape(base(x)), axis, n);
-  }
-  // Computed once in inference, whatever that takes.
-  bool is_constant(int v) const {
-    if (graph_.training()) return false;
-    const Value& value = given_.values()[v];
-    if (value.producer < 0) return is_bound(value);
-    const std::vector<int>& inputs = given_.nodes()[value.producer].inputs;
-    return std::ranges::all_of(inputs, [&](int i) { return i < 0 || is_constant(i); });
   }
   // Of a shape with one value for each index of one axis of x: that axis of x's base. -1: there is none.
   int axis_of_base(int x, const Shape& vector) const {
@@ -209,7 +208,7 @@ class Settler {
   bool softmax_of_rows(const Node& node, size_t n) {
     const int x = node.inputs[0], last = shape(x).rank() - 1;
     const int64_t axis = node.attributes.integer(node.kind, "axis", 1);
-    if (last < 2 || last > 3 || (axis != -1 && axis != last) || shape(x).size() == 0) return false;
+    if (last < 2 || last > 3 || (axis != -1 && axis != last)) return false;
     const std::optional<Rearrangement> rows = rows_of(x);
     if (!rows) return false;
     Node softmax = node;
@@ -259,7 +258,7 @@ class Settler {
     const Value& weight = given_.values()[w];
     if (!is_bound(weight) || !weight.dense || weight.spec.shape.rank() != 2 || shape(y).size() == 0) return false;
     const std::optional<Rearrangement> rows = rows_of(x);
-    if (!rows || shape(x).size() == 0) return false;
+    if (!rows) return false;
     Node linear{"linear", node.name, {}, {moved(base(x), *rows, mover(x, n)), w}, node.outputs};
     linear.attributes.set("transposed", true);
     emit_before(n, std::move(linear), Rearrangement(as_rows(shape(y))).reshaped(shape(y)).value(), n);
@@ -267,8 +266,34 @@ class Settler {
   }
 
   std::optional<Rearrangement> rows_of(int x) const {
+    if (shape(x).size() == 0) return std::nullopt;
     std::optional<Rearrangement> rows = way(x).reshaped(as_rows(shape(x)));
     return rows && rows->fits_op() ? rows : std::nullopt;
+  }
+
+  // Nodes whose readers all found another way.
+  void drop_unread() {
+    std::vector<int> reads(graph_.values().size());
+    for (int v : graph_.outputs()) ++reads[v];
+    std::vector<bool> kept(nodes_.size());
+    for (size_t i = nodes_.size(); i-- > 0;) {
+      const auto is_unread = [&](int v) {
+        return reads[v] == 0 && (static_cast<size_t>(v) >= readers_.size() || readers_[v] > 0);
+      };
+      kept[i] = !std::ranges::all_of(nodes_[i].outputs, is_unread);
+      for (int v : nodes_[i].inputs)
+        if (v >= 0 && kept[i]) ++reads[v];
+    }
+    std::vector<int> moved(nodes_.size(), -1);
+    std::vector<Node> nodes;
+    for (size_t i = 0; i < nodes_.size(); ++i) {
+      if (!kept[i]) continue;
+      moved[i] = static_cast<int>(nodes.size());
+      nodes.push_back(std::move(nodes_[i]));
+    }
+    nodes_ = std::move(nodes);
+    for (int& place : place_)
+      if (place >= 0) place = moved[place];
   }
 
   const Graph& given_;
@@ -277,6 +302,7 @@ class Settler {
   std::vector<int> place_;
   std::vector<std::optional<Late>> late_;  // by value
   std::vector<int> readers_;               // by value of the given graph
+  std::vector<bool> constant_;             // in inference: computed of bound memory alone
 };
 
 }  // namespace

@@ -12,7 +12,7 @@ namespace convcore {
 
 struct Settled {
   Graph graph;            // the same values, those that nobody needs without a producer, and some more
-  std::vector<int> node;  // by node of the given graph: the one of `graph` in its place; -1: there is none any more
+  std::vector<int> node;  // by node of the given graph: the one of `graph` that does its work; -1: there is none any more
 };
 
 // A rearrange is put off until somebody needs its result as it is:
@@ -20,7 +20,10 @@ struct Settled {
 //   a function of one variable   is computed before it, as is one of two variables that came the same way, or of which
 //                                one is a bound vector, or can take the way back at no cost
 //   layer_norm of the last axis  is one of the rows of a matrix, if those lie in memory
+//   softmax of the last axis     is one of rows, too
+//   matmul of maps               is one of rank 5, where rows lie in memory
 //   matmul by a bound matrix     is linear, of the rows of a matrix: a convolution, with all that one can be fused with
+// What reads empty tensors is left as it is.
 Settled settle(const Graph& graph);
 
 }  // namespace convcore

@@ -48,8 +48,6 @@ CC_INLINE void prefetch_tile(int columns, const float* const* y) {
   CC_UNROLL for (int p = 0; p < M; ++p) prefetch_row<V>(columns, y[p]);
 }
 
-constexpr int64_t kRunBlocks = 2;  // of kTileSteps products: for sums of 500 to 2000 about what rounds them least
-
 // InRuns: the sum of the runs that are done waits in memory.
 template <int M, int V, bool InRuns>
 void gather(int columns, const float* const* x, const int64_t* offsets, int64_t segments, int64_t length, const float* w,

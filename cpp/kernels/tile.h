@@ -14,7 +14,7 @@ struct TileStore {
   float lower = -__builtin_inff(), upper = __builtin_inff();  // (0, inf) is ReLU, (0, 6) ReLU6
   const float* ahead = nullptr;  // weights of a later tile: so many lines of the cache for each kTileSteps of this one
   int ahead_lines = 0;
-  bool in_runs = false;  // the sum of each kRunSteps products or fewer is added to the others', and nothing is lost then
+  bool in_runs = false;  // sums of kRunSteps products or fewer are added up with what that loses (Kahan)
 };
 inline constexpr int kTileSteps = 16, kRunSteps = 2 * kTileSteps;
 

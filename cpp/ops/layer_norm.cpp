@@ -15,6 +15,7 @@ namespace {
 constexpr int64_t kPart = 8192;   // elements of a block that are looked at together
 constexpr int64_t kJoined = 16;   // columns that contiguous elements are laid out in for their moments
 constexpr int64_t kColumns = 64;  // of weight that one thread sums up
+constexpr int64_t kShortRow = 2048;  // columns whose sums, in floats, are as good as merged ones
 
 // How memory falls into parts with statistics of their own. A tensor is `blocks` x `rows` x `columns`, one row `pitch`
 // floats after the other. Every `span` columns of a block share a mean and a variance.
@@ -140,7 +141,7 @@ class LayerNorm : public Op {
     std::byte* rest = call.workspace;
     const Statistics s = statistics(training_ ? call.saved : rest);
     if (!training_) rest += statistics_bytes();
-    if (l_.rows == 1 && l_.whole() && l_.weights == NormLayout::Weights::element) {
+    if (l_.rows == 1 && l_.whole() && l_.weights == NormLayout::Weights::element && l_.columns <= kShortRow) {
       const float *weight = tensor_at(call.inputs, kWeight).f32(), *bias = tensor_at(call.inputs, kBias).f32();
       return parallel_for(l_.blocks, 16, 8 * l_.columns, [&](int64_t begin, int64_t end) {
         table().norm.layer_rows({end - begin, l_.columns, in(x, begin, 0), weight, bias, static_cast<float>(eps_),

@@ -29,6 +29,7 @@ std::optional<std::vector<Fines>> grouped(Fines fines, const Sizes& target) {
   std::vector<Fines> groups(target.size());
   for (size_t d = target.size(); d-- > 0;) {
     for (int64_t left = target[d]; left > 1;) {
+      if (fines.empty()) return std::nullopt;
       Fine& last = fines.back();
       if (left % last.size == 0) {
         left /= last.size;

@@ -17,7 +17,8 @@ namespace convcore {
 
 std::unique_ptr<Op> make_rearrange(const Attributes& attributes);
 
-// Where such ops, one after the other, bring x's elements: dimensions of the finest split of x's and y's shapes.
+// Where such ops, one after the other, bring x's elements, of which there are some: dimensions of the finest split of
+// x's and y's shapes.
 class Rearrangement {
  public:
   // `size` steps of `step` within dimension `dim`.

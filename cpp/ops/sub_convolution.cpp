@@ -48,7 +48,7 @@ std::vector<Band> bands(int64_t positions, int64_t step, int64_t in, int64_t tap
     if (!all.empty() && all.back().tap == begin && all.back().taps == end - begin)
       ++all.back().count;
     else
-      all.push_back({i, 1, begin, std::max<int64_t>(end - begin, 0)});
+      all.push_back({i, 1, begin, end - begin});
   }
   return all;
 }
@@ -118,30 +118,41 @@ bool DirectShape::leaves_input(const SubConvolution& part) const {
 
 DirectShape without_zeros(DirectShape s) {
   if (std::none_of(s.parts.begin(), s.parts.end(), [&](const SubConvolution& sub) { return s.leaves_input(sub); })) return s;
-  std::vector<SubConvolution> cut;
+  struct Cut {
+    int64_t across;  // taps in a row
+    std::vector<Band> rows, cols;
+  };
+  std::vector<Cut> cuts;
   double products = 0, left = 0;
+  size_t parts = 0;
   for (const SubConvolution& sub : s.parts) {
     const auto taps = static_cast<int64_t>(sub.taps.size());
     const int64_t across = taps ? sub.taps_per_row : 0, down = taps ? taps / across : 0;
-    const auto rows = bands(sub.rows, s.in_step_h, s.in_h, down, [&](int64_t i) { return sub.taps[i * across].dh; });
-    const auto cols = bands(sub.cols, s.in_step_w, s.in_w, across, [&](int64_t i) { return sub.taps[i].dw; });
+    cuts.push_back({across, bands(sub.rows, s.in_step_h, s.in_h, down, [&](int64_t i) { return sub.taps[i * across].dh; }),
+                    bands(sub.cols, s.in_step_w, s.in_w, across, [&](int64_t i) { return sub.taps[i].dw; })});
+    const Cut& cut = cuts.back();
     products += static_cast<double>(sub.rows * down) * static_cast<double>(sub.cols * across);
-    left += static_cast<double>(live(rows)) * static_cast<double>(live(cols));
-    for (const Band& v : rows)
-      for (const Band& h : cols) {
+    left += static_cast<double>(live(cut.rows)) * static_cast<double>(live(cut.cols));
+    parts += cut.rows.size() * cut.cols.size();
+  }
+  const bool fine = parts > s.parts.size() && s.n * s.out_h * s.out_w < kLeastPixels * static_cast<int64_t>(parts);
+  if (fine || left >= kLiveShare * products) return s;
+  std::vector<SubConvolution> rectangles;
+  for (size_t p = 0; p < cuts.size(); ++p) {
+    const SubConvolution& sub = s.parts[p];
+    for (const Band& v : cuts[p].rows)
+      for (const Band& h : cuts[p].cols) {
         SubConvolution part{sub.row0 + v.first * s.out_step_h, sub.col0 + h.first * s.out_step_w, v.count, h.count, {},
                             v.taps ? h.taps : 0};
         for (int64_t i = v.tap; i < v.tap + v.taps; ++i)
           for (int64_t j = h.tap; j < h.tap + h.taps; ++j) {
-            const SubConvolution::Tap& tap = sub.taps[i * across + j];
+            const SubConvolution::Tap& tap = sub.taps[i * cuts[p].across + j];
             part.taps.push_back({tap.dh + v.first * s.in_step_h, tap.dw + h.first * s.in_step_w, tap.weight});
           }
-        cut.push_back(std::move(part));
+        rectangles.push_back(std::move(part));
       }
   }
-  const bool finer = cut.size() > s.parts.size();
-  const int64_t pixels = s.n * s.out_h * s.out_w / std::max<int64_t>(static_cast<int64_t>(cut.size()), 1);
-  if (left < kLiveShare * products && (!finer || pixels >= kLeastPixels)) s.parts = std::move(cut);
+  s.parts = std::move(rectangles);
   return s;
 }
 
