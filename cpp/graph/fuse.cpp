@@ -121,8 +121,8 @@ class Fuser {
   // As its bias it leaves room for another product.
   bool takes_bias(const Node& node, int v) const {
     const Value& value = graph_.values()[v];
-    return is_convolution(node) && takes_scale(node) && !has_input(node, kBias) && !node.attributes.has("batch_norm_eps") &&
-           value.dense && value.spec.shape.rank() == 1;
+    return is_convolution(node) && takes_scale(node) && !has_input(node, kBias) &&
+           !node.attributes.has("batch_norm_eps") && value.dense && value.spec.shape.rank() == 1;
   }
 
   // A product with, or the addition of, one value for each channel.

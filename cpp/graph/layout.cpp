@@ -54,8 +54,8 @@ class Planner {
     if (v < 0 || value(v).kind == ValueKind::parameter || value(v).kind == ValueKind::buffer) return true;
     return value(v).kind == ValueKind::activation && layout_.once[value(v).producer];
   }
-  // In inference; but for outputs, whose memory is the caller's, and what a concatenation with computed values reads: its
-  // slices are written where the whole stands, at every run.
+  // In inference; but for outputs, whose memory is the caller's, and what a concatenation with computed values reads:
+  // its slices are written where the whole stands, at every run.
   void find_constants() {
     std::vector<bool> sliced(nodes_);
     for (bool again : {true, false}) {

@@ -33,8 +33,12 @@ Shape row_major_shape(const Shape& s) {
 class Settler {
  public:
   explicit Settler(const Graph& graph)
-      : given_(graph), graph_(graph), place_(graph.nodes().size(), -1), late_(graph.values().size()),
-        readers_(graph.values().size()), constant_(graph.values().size()) {
+      : given_(graph),
+        graph_(graph),
+        place_(graph.nodes().size(), -1),
+        late_(graph.values().size()),
+        readers_(graph.values().size()),
+        constant_(graph.values().size()) {
     for (size_t v = 0; v < graph.values().size(); ++v) constant_[v] = !graph.training() && is_bound(graph.values()[v]);
     for (const Node& node : graph.nodes()) {
       for (int v : node.inputs)
@@ -120,7 +124,8 @@ class Settler {
       const Sizes view = node.attributes.integers(node.kind, "view", {from.begin(), from.end()});
       Sizes perm(view.size());
       std::iota(perm.begin(), perm.end(), 0);
-      const std::optional<Rearrangement> all = r.then(view, node.attributes.integers(node.kind, "perm", perm), shape(y));
+      const std::optional<Rearrangement> all =
+          r.then(view, node.attributes.integers(node.kind, "perm", perm), shape(y));
       return all && all->fits_op() ? all : std::nullopt;
     };
     // What several read is moved once, unless it need not be.
@@ -178,7 +183,8 @@ class Settler {
   int axis_of_base(int x, const Shape& vector) const {
     const Rearrangement here = way(x);
     for (const Rearrangement::Fine& f : here.fines())
-      if (vector[f.y.dim] == vector.size()) return f.size == vector.size() && f.size == here.x()[f.x.dim] ? f.x.dim : -1;
+      if (vector[f.y.dim] == vector.size())
+        return f.size == vector.size() && f.size == here.x()[f.x.dim] ? f.x.dim : -1;
     return -1;
   }
   // The bound memory behind v, of as many values in the same order; -1: v is something else.

@@ -11,8 +11,9 @@
 namespace convcore {
 
 struct Settled {
-  Graph graph;            // the same values, those that nobody needs without a producer, and some more
-  std::vector<int> node;  // by node of the given graph: the one of `graph` that does its work; -1: there is none any more
+  Graph graph;  // the same values, those that nobody needs without a producer, and some more
+  // By node of the given graph: the one of `graph` that does its work; -1: there is none any more.
+  std::vector<int> node;
 };
 
 // A rearrange is put off until somebody needs its result as it is:

@@ -26,7 +26,8 @@ bool packs_computed_values(const Graph& graph, const Layout& layout, const Node&
   for (size_t i = 0; i < node.inputs.size(); ++i) {
     if (node.inputs[i] < 0 || !op.is_dense(static_cast<int>(i))) continue;
     const Value& value = graph.values()[node.inputs[i]];
-    if (value.kind == ValueKind::input || (value.kind == ValueKind::activation && !layout.once[value.producer])) return true;
+    if (value.kind == ValueKind::input || (value.kind == ValueKind::activation && !layout.once[value.producer]))
+      return true;
   }
   return false;
 }

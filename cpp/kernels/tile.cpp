@@ -50,15 +50,16 @@ CC_INLINE void prefetch_tile(int columns, const float* const* y) {
 
 // InRuns: the sum of the runs that are done waits in memory.
 template <int M, int V, bool InRuns>
-void gather(int columns, const float* const* x, const int64_t* offsets, int64_t segments, int64_t length, const float* w,
-            float* const* y, const TileStore& st, int following) {
+void gather(int columns, const float* const* x, const int64_t* offsets, int64_t segments, int64_t length,
+            const float* w, float* const* y, const TileStore& st, int following) {
   if (st.add) prefetch_tile<M, V>(columns, st.add);
   for (int p = M; p < M + following; ++p) prefetch_row<V>(columns, y[p]);
   if (segments > 1) following = 0;  // the neighbours of these pixels are in the cache
   Vec acc[M][V];
   CC_UNROLL for (int p = 0; p < M; ++p) CC_UNROLL for (int v = 0; v < V; ++v) acc[p][v] = zero();
   Vec sums[M][V], lost[M][V];
-  if constexpr (InRuns) CC_UNROLL for (int p = 0; p < M; ++p) CC_UNROLL for (int v = 0; v < V; ++v) sums[p][v] = lost[p][v] = zero();
+  if constexpr (InRuns)
+    CC_UNROLL for (int p = 0; p < M; ++p) CC_UNROLL for (int v = 0; v < V; ++v) sums[p][v] = lost[p][v] = zero();
   int64_t blocks = 0;  // of kTileSteps products or fewer, that are done
   const float* ahead = st.ahead;
   for (int64_t s = 0; s < segments; ++s) {
@@ -86,7 +87,8 @@ void gather(int columns, const float* const* x, const int64_t* offsets, int64_t 
     }
   }
   if constexpr (InRuns)
-    CC_UNROLL for (int p = 0; p < M; ++p) CC_UNROLL for (int v = 0; v < V; ++v) acc[p][v] = add(sums[p][v], sub(acc[p][v], lost[p][v]));
+    CC_UNROLL for (int p = 0; p < M; ++p) CC_UNROLL for (int v = 0; v < V; ++v) acc[p][v] =
+        add(sums[p][v], sub(acc[p][v], lost[p][v]));
   store_tile<M, V>(acc, columns, y, st);
 }
 

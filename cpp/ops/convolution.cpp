@@ -48,8 +48,8 @@ std::unique_ptr<ConvMap> direct_map(const Conv2dGeometry& g, Pass pass) {
   DirectShape shape = pass == Pass::forward ? direct_forward(g) : direct_backward_input(g);
   double cycles = DirectConvolution::cycles(shape);
   const bool halo = halo_is_moderate(g);  // else only what needs none
-  const bool scatters = halo && pass == Pass::backward_input && ScatterConvolution::accepts(g) &&
-                        ScatterConvolution::cycles(g) < cycles;
+  const bool scatters =
+      halo && pass == Pass::backward_input && ScatterConvolution::accepts(g) && ScatterConvolution::cycles(g) < cycles;
   if (scatters) cycles = ScatterConvolution::cycles(g);
   if (halo && !g.prepared && PlaneConvolution::accepts(shape) && PlaneConvolution::cycles(shape) < cycles)
     return std::make_unique<PlaneConvolution>(std::move(shape));

@@ -246,9 +246,9 @@ void DirectConvolution::multiply(const Task& task, const Slice& slice, const Ten
           table().run.tile(static_cast<int>(last - first), run);
         }
     }
-    // Weights that come from afar are taken a chunk at a time by all tiles, which fetch the next chunk meanwhile: behind
-    // the last one a Program has packed those of its next layer. The sums wait in the output. So they do where the part
-    // leaves out some of a row of taps.
+    // Weights that come from afar are taken a chunk at a time by all tiles, which fetch the next chunk meanwhile:
+    // behind the last one a Program has packed those of its next layer. The sums wait in the output. So they do where
+    // the part leaves out some of a row of taps.
     for (int64_t s = 0, count = 0; s == 0 || s < segments; s += std::max<int64_t>(count, 1)) {
       count = std::min({chunk, segments - s, run_segments - s % run_segments});
       const bool first_chunk = first_slice && s == 0, last_chunk = s + count == segments;

@@ -29,7 +29,8 @@ constexpr int64_t kLeastRun = 8;           // pixels: fewer accumulators wait fo
 
 bool DirectConvolution::accepts(const Conv2dGeometry& g, Pass pass) {
   const int64_t parts = std::min(g.stride_h, g.h) * std::min(g.stride_w, g.w);
-  if (g.taps() > kMaxTaps || (pass == Pass::backward_input && parts > std::max<int64_t>(64, 4 * g.taps()))) return false;
+  if (g.taps() > kMaxTaps || (pass == Pass::backward_input && parts > std::max<int64_t>(64, 4 * g.taps())))
+    return false;
   if (pass == Pass::backward_weight || halo_is_moderate(g)) return halo_is_moderate(g);
   const DirectShape s = without_zeros(pass == Pass::forward ? direct_forward(g) : direct_backward_input(g));
   return std::none_of(s.parts.begin(), s.parts.end(), [&](const SubConvolution& sub) { return s.leaves_input(sub); });
@@ -188,7 +189,8 @@ DirectConvolution::Task DirectConvolution::task(int64_t number) const {
   t.part = found - parts_.begin();
   const SubConvolution& sub = s_.parts[t.part];
   if (t.part > 0) number -= parts_[t.part - 1].last_task;
-  // number = (((image block * row blocks + row block) * column blocks + column block) * groups + group) * splits + split
+  // number = (((image block * row blocks + row block) * column blocks + column block) * groups + group) * splits +
+  // split
   const auto digit = [&](int64_t base) {
     const int64_t value = number % base;
     number /= base;

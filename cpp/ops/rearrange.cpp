@@ -107,9 +107,8 @@ Rearrangement Rearrangement::inverse() const {
   back.y_ = x_;
   back.fines_.clear();
   for (const Fine& f : fines_) back.fines_.push_back({f.size, f.y, f.x});
-  std::sort(back.fines_.begin(), back.fines_.end(), [](const Fine& a, const Fine& b) {
-    return a.y.dim != b.y.dim ? a.y.dim < b.y.dim : a.y.step > b.y.step;
-  });
+  std::sort(back.fines_.begin(), back.fines_.end(),
+            [](const Fine& a, const Fine& b) { return a.y.dim != b.y.dim ? a.y.dim < b.y.dim : a.y.step > b.y.step; });
   return back;
 }
 

@@ -117,7 +117,8 @@ bool DirectShape::leaves_input(const SubConvolution& part) const {
 }
 
 DirectShape without_zeros(DirectShape s) {
-  if (std::none_of(s.parts.begin(), s.parts.end(), [&](const SubConvolution& sub) { return s.leaves_input(sub); })) return s;
+  if (std::none_of(s.parts.begin(), s.parts.end(), [&](const SubConvolution& sub) { return s.leaves_input(sub); }))
+    return s;
   struct Cut {
     int64_t across;  // taps in a row
     std::vector<Band> rows, cols;
@@ -128,7 +129,8 @@ DirectShape without_zeros(DirectShape s) {
   for (const SubConvolution& sub : s.parts) {
     const auto taps = static_cast<int64_t>(sub.taps.size());
     const int64_t across = taps ? sub.taps_per_row : 0, down = taps ? taps / across : 0;
-    cuts.push_back({across, bands(sub.rows, s.in_step_h, s.in_h, down, [&](int64_t i) { return sub.taps[i * across].dh; }),
+    cuts.push_back({across,
+                    bands(sub.rows, s.in_step_h, s.in_h, down, [&](int64_t i) { return sub.taps[i * across].dh; }),
                     bands(sub.cols, s.in_step_w, s.in_w, across, [&](int64_t i) { return sub.taps[i].dw; })});
     const Cut& cut = cuts.back();
     products += static_cast<double>(sub.rows * down) * static_cast<double>(sub.cols * across);
@@ -142,7 +144,11 @@ DirectShape without_zeros(DirectShape s) {
     const SubConvolution& sub = s.parts[p];
     for (const Band& v : cuts[p].rows)
       for (const Band& h : cuts[p].cols) {
-        SubConvolution part{sub.row0 + v.first * s.out_step_h, sub.col0 + h.first * s.out_step_w, v.count, h.count, {},
+        SubConvolution part{sub.row0 + v.first * s.out_step_h,
+                            sub.col0 + h.first * s.out_step_w,
+                            v.count,
+                            h.count,
+                            {},
                             v.taps ? h.taps : 0};
         for (int64_t i = v.tap; i < v.tap + v.taps; ++i)
           for (int64_t j = h.tap; j < h.tap + h.taps; ++j) {

@@ -31,7 +31,7 @@ struct DirectShape {
   bool cold = false;             // the packed weights come from memory
   bool prepared = false;         // all blocks of the input are copied
 
-  int64_t products() const;  // multiply-adds
+  int64_t products() const;                             // multiply-adds
   bool leaves_input(const SubConvolution& part) const;  // some tap, at some output
 };
 

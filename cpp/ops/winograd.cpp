@@ -47,9 +47,13 @@ WinogradGrid::WinogradGrid(const Conv2dGeometry& g, int64_t out_h, int64_t out_w
 
 WinogradPatch WinogradTile::patch(const Tensor& t, int64_t pad_top, int64_t pad_left, int size, int64_t channel) const {
   const int64_t row = y() - pad_top, col = x() - pad_left;
-  return {t.f32() + ((image_ * t.h() + row) * t.w() + col) * t.pitch + channel, g_.step_h * t.w() * t.pitch,
-          g_.step_w * t.pitch, before(-row, g_.step_h, size), before(t.h() - row, g_.step_h, size),
-          before(-col, g_.step_w, size), before(t.w() - col, g_.step_w, size)};
+  return {t.f32() + ((image_ * t.h() + row) * t.w() + col) * t.pitch + channel,
+          g_.step_h * t.w() * t.pitch,
+          g_.step_w * t.pitch,
+          before(-row, g_.step_h, size),
+          before(t.h() - row, g_.step_h, size),
+          before(-col, g_.step_w, size),
+          before(t.w() - col, g_.step_w, size)};
 }
 int WinogradTile::rows(int64_t height) const { return before(height - y(), g_.step_h, g_.m); }
 int WinogradTile::columns(int64_t width) const { return before(width - x(), g_.step_w, g_.m); }

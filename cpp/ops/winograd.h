@@ -15,13 +15,14 @@
 
 namespace convcore {
 
-// The tiles of m x m outputs, numbered by (map, row, column). Outputs of one residue class modulo the dilation are a map
-// of their own, that a dense kernel makes: without dilation, an image. Tiles may reach beyond their map, or lie outside.
+// The tiles of m x m outputs, numbered by (map, row, column). Outputs of one residue class modulo the dilation are a
+// map of their own, that a dense kernel makes: without dilation, an image. Tiles may reach beyond their map, or lie
+// outside.
 struct WinogradGrid {
   WinogradGrid(const Conv2dGeometry& g, int64_t out_h, int64_t out_w, int m);
 
   int64_t n;
-  int64_t step_h, step_w;  // dilation: pixels from one row, or column, of a map to the next
+  int64_t step_h, step_w;    // dilation: pixels from one row, or column, of a map to the next
   int m, alpha;              // 4, 6 or 2, 4
   int64_t tiles_h, tiles_w;  // per map
 
@@ -34,7 +35,10 @@ struct WinogradGrid {
 class WinogradTile {
  public:
   WinogradTile(const WinogradGrid& grid, int64_t number)
-      : g_(grid), col_(number % g_.tiles_w), row_(number / g_.tiles_w % g_.tiles_h), map_(number / g_.tiles_w / g_.tiles_h) {
+      : g_(grid),
+        col_(number % g_.tiles_w),
+        row_(number / g_.tiles_w % g_.tiles_h),
+        map_(number / g_.tiles_w / g_.tiles_h) {
     enter();
   }
   void next() {

@@ -173,8 +173,8 @@ void BlockedWinograd::run(const Tensor& in, const std::byte* packed, const Epilo
   });
 }
 
-// The pixels of an image, from `data` on, that its tiles begin with; those that they share with other tiles, and those of
-// maps of every second pixel, are left to chance.
+// The pixels of an image, from `data` on, that its tiles begin with; those that they share with other tiles, and those
+// of maps of every second pixel, are left to chance.
 Prefetch BlockedWinograd::pixels_of(int64_t part, const float* data, int64_t pitch, int64_t height, int64_t width,
                                     int64_t channels) const {
   if (part >= parts_.count() || s_.maps() > s_.n) return {};

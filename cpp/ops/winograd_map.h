@@ -43,9 +43,7 @@ struct Prefetch {
 class WinogradMap : public ConvMap {
  public:
   bool finishes() const override { return true; }
-  int64_t statistic_parts() const override {
-    return parts_.whole_rows() && s_.maps() == s_.n ? parts_.count() : 0;
-  }
+  int64_t statistic_parts() const override { return parts_.whole_rows() && s_.maps() == s_.n ? parts_.count() : 0; }
   int64_t statistic_pixels(int64_t part) const override { return parts_.pixel(part + 1) - parts_.pixel(part); }
 
  protected:

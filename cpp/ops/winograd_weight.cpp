@@ -54,7 +54,11 @@ std::unique_ptr<ConvReduce> winograd_reduce(const Conv2dGeometry& g) {
 }
 
 WinogradWeight::WinogradWeight(const Conv2dGeometry& geometry, int64_t threads)
-    : g_(geometry), grid_(g_, g_.out_h, g_.out_w, 4), tiles_(grid_.tiles()), tile_(choose_tile(g_.o, 1)), slots_(threads) {
+    : g_(geometry),
+      grid_(g_, g_.out_h, g_.out_w, 4),
+      tiles_(grid_.tiles()),
+      tile_(choose_tile(g_.o, 1)),
+      slots_(threads) {
   const int64_t most = std::min({kMostParts, kPartSums / (kPoints * g_.c * g_.o * 4), tiles_ / kLeastPart});
   while (2 * parts_ <= most) parts_ *= 2;  // equal shares for two, four, ... threads
   const int64_t part = ceil_div(tiles_, parts_), chunks = std::max<int64_t>((part + kChunk / 2) / kChunk, 1);

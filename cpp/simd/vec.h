@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // One vector of floats, four widths. Only files of kernels/ include this, once per ISA: CMake compiles them with the
-// ISA's flags and CONVCORE_ISA=portable|avx2|avx512|neon, and all their code stands in namespace convcore::CONVCORE_ISA.
-// Everything here is static and always inlined, so that no copy compiled for a newer ISA can be picked by the linker.
+// ISA's flags and CONVCORE_ISA=portable|avx2|avx512|neon, and all their code stands in namespace
+// convcore::CONVCORE_ISA. Everything here is static and always inlined, so that no copy compiled for a newer ISA can be
+// picked by the linker.
 //
 // The contract of each width (lanes beyond n are zero on load_n and untouched in memory on store_n; 0 <= n <= kLanes):
 //   kLanes

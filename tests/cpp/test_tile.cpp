@@ -70,10 +70,10 @@ void check_gather(const TileShape& shape, int rows, int columns, Length l, const
     for (int p = 0; p < rows; ++p)
       for (int j = 0; j < columns; ++j) py[p][j] = before[static_cast<size_t>(p * columns + j)];
 
-  shape.gather(rows, columns, px.data(), offsets.data(), l.segments, l.length, w.data(), py.data(),
-               {e.bias ? bias.data() : nullptr, e.accumulate ? py.data() : nullptr, e.lower, e.upper, nullptr, 0,
-                in_runs},
-               l.segments % 2 ? rows : 0);
+  shape.gather(
+      rows, columns, px.data(), offsets.data(), l.segments, l.length, w.data(), py.data(),
+      {e.bias ? bias.data() : nullptr, e.accumulate ? py.data() : nullptr, e.lower, e.upper, nullptr, 0, in_runs},
+      l.segments % 2 ? rows : 0);
 
   int wrong = 0;
   const int terms = l.segments * l.length;
@@ -234,7 +234,8 @@ TEST_CASE("gather tiles keep NaN and infinity") {
       CHECK(std::isnan(y[0]));
       x[0] = 1.0f;
       w[0] = kInf;
-      shape.gather(1, 1, &px, &offset, 1, kSteps, w.data(), &py, {nullptr, nullptr, -kInf, kInf, nullptr, 0, in_runs}, 0);
+      shape.gather(1, 1, &px, &offset, 1, kSteps, w.data(), &py, {nullptr, nullptr, -kInf, kInf, nullptr, 0, in_runs},
+                   0);
       CHECK(y[0] == kInf);
     }
   }

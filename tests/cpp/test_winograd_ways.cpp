@@ -107,7 +107,8 @@ int check(const Convolution& conv, const WinogradPlan& plan, bool finishes, std:
 constexpr struct {
   Pass pass;
   int64_t dilation[2];
-} kPasses[] = {{Pass::forward, {1, 1}}, {Pass::backward_input, {1, 1}}, {Pass::forward, {2, 3}}, {Pass::backward_input, {3, 1}}};
+} kPasses[] = {
+    {Pass::forward, {1, 1}}, {Pass::backward_input, {1, 1}}, {Pass::forward, {2, 3}}, {Pass::backward_input, {3, 1}}};
 
 TEST_CASE("every way and every cut of a Winograd convolution gives the sums, and the moments of what it stored") {
   std::mt19937 random(11);
