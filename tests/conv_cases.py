@@ -165,6 +165,10 @@ def conv_cases() -> list[Case]:
         conv((1, 256, 4, 4), 200, 3, padding=1),
         conv((1, 48, 30, 31), 48, 3, stride=2, padding=1, groups=48),
         conv((2, 72, 29, 28), 72, 5, padding=2, groups=72),
+        # pixels so far apart that few sets of L1 hold them: copied
+        conv((2, 256, 20, 19), 256, 7, padding=3, groups=256),
+        conv((1, 266, 40, 30), 266, (5, 7), padding=(2, 1, 3, 0), groups=266, bias=False),
+        conv((1, 128, 33, 40), 128, 5, padding=4, dilation=2, groups=128),
         conv((2, 64, 17, 17), 64, 3, padding=1, groups=4),
         conv((16, 6, 14, 14), 16, 5),
         # weights so many that they are packed in slices, and pass the caches

@@ -14,11 +14,13 @@
 namespace convcore {
 namespace {
 
-constexpr int64_t kBlockRows = 32;       // few enough to share out, many enough to pay for rows read by two blocks
-constexpr int64_t kBlockPixels = 64;     // small images come together
-constexpr int64_t kTasksPerThread = 4;   // enough to even out
+constexpr int64_t kBlockRows = 32;          // few enough to share out, many enough to pay for rows read by two blocks
+constexpr int64_t kBlockPixels = 64;        // small images come together
+constexpr int64_t kTasksPerThread = 4;      // enough to even out
 constexpr int64_t kCacheBytes = 192 << 10;  // of L2, for outputs that are visited more than once
-constexpr int64_t kMostLanes = 16;       // packed weights are padded for the widest vectors
+constexpr int64_t kCopied = 32;             // channels of a copy: two lines of each pixel
+constexpr int64_t kLeastReads = 5;          // of an input row, for a copy to pay
+constexpr int64_t kMostLanes = 16;          // packed weights are padded for the widest vectors
 
 // One axis of the stencils. Forward has one phase. Backward-input has one for each residue of the position modulo the
 // stride: positions of one residue see the same taps, and neighbours among them neighbouring outputs, so that each
@@ -65,13 +67,28 @@ bool spreads(const Conv2dGeometry& g) {
          (g.kernel_w == 3 || g.kernel_w == 5);
 }
 
+// Whether rows that neighbouring outputs share would fit L1, were not the lines of a vector of channels, which lie as
+// far apart as pixels do, of so few of its sets.
+bool collides(int64_t channels, int64_t shared_pixels) {
+  constexpr int64_t kLine = 64, kSets = 64;
+  const int64_t apart = channels * 4 / kLine, ways = cpu_info().l1d / kLine / kSets;
+  return shared_pixels <= kSets * ways && shared_pixels > kSets / std::gcd(apart, kSets) * ways;
+}
+
 class DepthwiseConvolution final : public ConvMap {
  public:
   DepthwiseConvolution(const Conv2dGeometry& g, Pass pass)
-      : forward_(pass == Pass::forward), spread_(!forward_ && spreads(g)), channels_(g.c), kernel_w_(g.kernel_w),
-        taps_(g.taps()), in_h_(forward_ ? g.h : g.out_h), in_w_(forward_ ? g.w : g.out_w),
-        out_h_(forward_ ? g.out_h : g.h), out_w_(forward_ ? g.out_w : g.w),
-        pitch_(ceil_div(g.c, kMostLanes) * kMostLanes), flops_(g.flops()),
+      : forward_(pass == Pass::forward),
+        spread_(!forward_ && spreads(g)),
+        channels_(g.c),
+        kernel_w_(g.kernel_w),
+        taps_(g.taps()),
+        in_h_(forward_ ? g.h : g.out_h),
+        in_w_(forward_ ? g.w : g.out_w),
+        out_h_(forward_ ? g.out_h : g.h),
+        out_w_(forward_ ? g.out_w : g.w),
+        pitch_(ceil_div(g.c, kMostLanes) * kMostLanes),
+        flops_(g.flops()),
         fetch_(4 * g.n * g.c * (g.h * g.w + g.out_h * g.out_w) > cpu_info().l3 / 2 && g.h >= 8),
         blocks_(g.n, ceil_div(out_h_, forward_ || spread_ ? 1 : g.stride_h), out_w_),
         shares_(depthwise_shares(blocks_.count(), g.c, kernels_.lanes)) {
@@ -80,10 +97,15 @@ class DepthwiseConvolution final : public ConvMap {
     const bool one = forward_ || spread_;
     vertical_ = one ? one_phase(v, in_h_) : phases(v, g.h, g.out_h);
     horizontal_ = one ? one_phase(h, in_w_) : phases(h, g.w, g.out_w);
+    const DepthwiseAxis& rows = vertical_.phases.empty() ? DepthwiseAxis{} : vertical_.phases[0].axis;
+    copies_ = !spread_ && vertical_.step * horizontal_.step == 1 && rows.taps >= kLeastReads * rows.step &&
+              collides(g.c, (rows.taps + rows.step) * in_w_);
+    const int64_t most = std::min(kBlockRows, out_h_);
+    copied_rows_ = copies_ ? std::min(in_h_, (most - 1) * rows.step + (rows.taps - 1) * rows.tap_step + 1) : 0;
   }
 
   size_t packed_bytes() const override { return vertical_.order.size() * horizontal_.order.size() * pitch_ * 4; }
-  size_t workspace_bytes() const override { return 0; }
+  size_t workspace_bytes() const override { return static_cast<size_t>(slots_) * copy_bytes(); }
   void pack(const float* weight, std::byte* packed) const override;
   void run(const Tensor& in, const std::byte* packed, const Epilogue& epilogue, const Tensor& out,
            std::byte* workspace) const override;
@@ -99,9 +121,12 @@ class DepthwiseConvolution final : public ConvMap {
     int64_t first, count;
   };
   void run_block(const DepthwiseBlocks::Block& block, Channels channels, const Tensor& in, const float* packed,
-                 const Epilogue& epilogue, const Tensor& out) const;
+                 const Epilogue& epilogue, const Tensor& out, float* copy) const;
+  // The map's input becomes a copy of the rows that it reads, without gaps between pixels.
+  void copy_rows(DepthwiseMap& map, float* copy) const;
+  size_t copy_bytes() const { return align_up(static_cast<size_t>(copied_rows_ * in_w_ * kCopied) * sizeof(float)); }
   void run_phase(const Axis::Phase& v, int64_t row, const Axis::Phase& h, int64_t col, const DepthwiseMap& image,
-                 const DepthwiseBlocks::Block& block) const;
+                 const DepthwiseBlocks::Block& block, float* copy) const;
 
   DepthwiseKernels kernels_ = table().depthwise;
   bool forward_, spread_;
@@ -111,6 +136,9 @@ class DepthwiseConvolution final : public ConvMap {
   bool fetch_;  // in and out are too large to be in cache, and tiles so high that what they fetch arrives in time
   DepthwiseBlocks blocks_;
   int64_t shares_;  // of the channels
+  int64_t slots_ = num_threads();
+  bool copies_ = false;
+  int64_t copied_rows_ = 0;
   Axis vertical_, horizontal_;
 };
 
@@ -138,44 +166,55 @@ void DepthwiseConvolution::pack(const float* weight, std::byte* packed) const {
 }
 
 void DepthwiseConvolution::run(const Tensor& in, const std::byte* packed, const Epilogue& epilogue, const Tensor& out,
-                               std::byte*) const {
+                               std::byte* workspace) const {
   const int64_t tasks = blocks_.count() * shares_, vectors = ceil_div(channels_, kernels_.lanes);
-  parallel_for(tasks, 1, flops_ / std::max<int64_t>(tasks, 1), [&](int64_t begin, int64_t end) {
-    for (int64_t t = begin; t < end; ++t) {
-      const int64_t share = t % shares_, first = vectors * share / shares_ * kernels_.lanes;
-      const int64_t last = std::min(vectors * (share + 1) / shares_ * kernels_.lanes, channels_);
-      const DepthwiseBlocks::Block block = blocks_.block(t / shares_);
-      Epilogue own = epilogue;
-      if (own.statistics) own.statistics += t / shares_ * 2 * channels_;
-      // Outputs that phases or the statistics visit again should still be in cache.
-      const bool revisits = epilogue.statistics || vertical_.step * horizontal_.step > 1;
-      const int64_t pixels = block.images * (block.last_row - block.row) * vertical_.step * out_w_;
-      const int64_t wanted = revisits ? kCacheBytes / 4 / std::max<int64_t>(pixels, 1) : last - first;
-      const int64_t step = std::max<int64_t>(wanted / kernels_.lanes, epilogue.statistics ? 4 : 1) * kernels_.lanes;
-      for (int64_t c = first; c < last; c += step)
-        run_block(block, {c, std::min(step, last - c)}, in, reinterpret_cast<const float*>(packed), own, out);
-    }
+  parallel_tasks(tasks, slots_, flops_ / std::max<int64_t>(tasks, 1), [&](int64_t slot, int64_t t) {
+    float* copy = reinterpret_cast<float*>(workspace + static_cast<size_t>(slot) * copy_bytes());
+    const int64_t share = t % shares_, first = vectors * share / shares_ * kernels_.lanes;
+    const int64_t last = std::min(vectors * (share + 1) / shares_ * kernels_.lanes, channels_);
+    const DepthwiseBlocks::Block block = blocks_.block(t / shares_);
+    Epilogue own = epilogue;
+    if (own.statistics) own.statistics += t / shares_ * 2 * channels_;
+    // Outputs that phases or the statistics visit again should still be in cache.
+    const bool revisits = epilogue.statistics || vertical_.step * horizontal_.step > 1;
+    const int64_t pixels = block.images * (block.last_row - block.row) * vertical_.step * out_w_;
+    const int64_t wanted = revisits ? kCacheBytes / 4 / std::max<int64_t>(pixels, 1) : last - first;
+    const int64_t visited = std::max<int64_t>(wanted / kernels_.lanes, epilogue.statistics ? 4 : 1) * kernels_.lanes;
+    const int64_t step = copies_ ? kCopied : visited;
+    for (int64_t c = first; c < last; c += step)
+      run_block(block, {c, std::min(step, last - c)}, in, reinterpret_cast<const float*>(packed), own, out, copy);
   });
 }
 
 void DepthwiseConvolution::run_block(const DepthwiseBlocks::Block& block, Channels channels, const Tensor& in,
-                                     const float* packed, const Epilogue& epilogue, const Tensor& out) const {
+                                     const float* packed, const Epilogue& epilogue, const Tensor& out,
+                                     float* copy) const {
   const int64_t c = channels.first, weight_row = static_cast<int64_t>(horizontal_.order.size()) * pitch_;
   for (int64_t n = block.n; n < block.n + block.images; ++n) {
     const int64_t pixel = n * out_h_ * out_w_;
     const float* residual = epilogue.residual_at(pixel);
-    const DepthwiseMap image{.h = {}, .w = {}, .first_row = 0, .last_row = 0, .cols = 0, .channels = channels.count,
-                             .x = in.f32() + n * in_h_ * in_w_ * in.pitch + c, .x_pitch = {in_w_ * in.pitch, in.pitch},
-                             .weight = packed + c, .weight_pitch = {weight_row, pitch_},
-                             .y = out.f32() + pixel * out.pitch + c, .y_pitch = {out_w_ * out.pitch, out.pitch},
+    const DepthwiseMap image{.h = {},
+                             .w = {},
+                             .first_row = 0,
+                             .last_row = 0,
+                             .cols = 0,
+                             .channels = channels.count,
+                             .x = in.f32() + n * in_h_ * in_w_ * in.pitch + c,
+                             .x_pitch = {in_w_ * in.pitch, in.pitch},
+                             .weight = packed + c,
+                             .weight_pitch = {weight_row, pitch_},
+                             .y = out.f32() + pixel * out.pitch + c,
+                             .y_pitch = {out_w_ * out.pitch, out.pitch},
                              .bias = epilogue.bias ? epilogue.bias + c : nullptr,
                              .residual = residual ? residual + c : nullptr,
                              .residual_pitch = {out_w_ * epilogue.residual_pitch, epilogue.residual_pitch},
-                             .lower = epilogue.lower, .upper = epilogue.upper, .fetch = fetch_};
+                             .lower = epilogue.lower,
+                             .upper = epilogue.upper,
+                             .fetch = fetch_};
     int64_t row = 0;
     for (const Axis::Phase& v : vertical_.phases) {
       int64_t col = 0;
-      for (const Axis::Phase& h : horizontal_.phases) run_phase(v, row, h, col++, image, block);
+      for (const Axis::Phase& h : horizontal_.phases) run_phase(v, row, h, col++, image, block, copy);
       ++row;
     }
   }
@@ -189,7 +228,8 @@ void DepthwiseConvolution::run_block(const DepthwiseBlocks::Block& block, Channe
 
 // Outputs (row + i * step, col + j * step) of an image.
 void DepthwiseConvolution::run_phase(const Axis::Phase& v, int64_t row, const Axis::Phase& h, int64_t col,
-                                     const DepthwiseMap& image, const DepthwiseBlocks::Block& block) const {
+                                     const DepthwiseMap& image, const DepthwiseBlocks::Block& block,
+                                     float* copy) const {
   const int64_t rows = ceil_div(out_h_ - row, vertical_.step);
   DepthwiseMap map = image;
   map.h = v.axis, map.w = h.axis;
@@ -203,7 +243,19 @@ void DepthwiseConvolution::run_phase(const Axis::Phase& v, int64_t row, const Ax
   };
   map.y += enter(map.y_pitch);
   if (map.residual) map.residual += enter(map.residual_pitch);
+  if (copies_) copy_rows(map, copy);
   spread_ ? kernels_.spread(map) : kernels_.map(map);
+}
+
+void DepthwiseConvolution::copy_rows(DepthwiseMap& map, float* copy) const {
+  const int64_t first = std::max<int64_t>(map.h.input(map.first_row, 0), 0);
+  const int64_t last = std::min(map.h.input(map.last_row - 1, map.h.taps - 1) + 1, map.h.size);
+  float* to = copy;
+  for (int64_t row = first; row < last; ++row)
+    for (int64_t col = 0; col < in_w_; ++col, to += kCopied)
+      std::copy_n(map.x + row * map.x_pitch.row + col * map.x_pitch.col, map.channels, to);
+  map.x = copy - first * in_w_ * kCopied;
+  map.x_pitch = {in_w_ * kCopied, kCopied};
 }
 
 }  // namespace
@@ -215,9 +267,11 @@ std::unique_ptr<ConvMap> depthwise_map(const Conv2dGeometry& g, Pass pass) {
 }
 
 DepthwiseBlocks::DepthwiseBlocks(int64_t batch, int64_t image_rows, int64_t cols)
-    : n(batch), rows(image_rows),
+    : n(batch),
+      rows(image_rows),
       images(std::clamp<int64_t>(kBlockPixels / std::max<int64_t>(rows * cols, 1), 1, std::max<int64_t>(n, 1))),
-      image_blocks(ceil_div(n, images)), row_blocks(ceil_div(rows, kBlockRows)) {}
+      image_blocks(ceil_div(n, images)),
+      row_blocks(ceil_div(rows, kBlockRows)) {}
 
 DepthwiseBlocks::Block DepthwiseBlocks::block(int64_t i) const {
   const int64_t first = i / row_blocks * images, part = i % row_blocks;
