@@ -119,6 +119,7 @@ class Settler {
     const Node& node = given_.nodes()[n];
     if (node.kind != "rearrange" || shape(node.inputs[0]).size() == 0) return false;
     const int x = node.inputs[0], y = node.outputs[0];
+    if (graph_.training() && given_.values()[x].kind == ValueKind::buffer) return false;  // that a later node may write
     const auto after = [&](const Rearrangement& r) {
       const Shape& from = r.y();
       const Sizes view = node.attributes.integers(node.kind, "view", {from.begin(), from.end()});
